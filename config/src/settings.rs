@@ -1,0 +1,175 @@
+//! The validated configuration: what the rest of Serinus works with.
+
+use crate::probe::ProbeDefinition;
+use serinus_rollout::{Plan, RolloutPolicy};
+use serinus_routing::{Sticky, Weight};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole, valid configuration file.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[server]`
+    pub server: ServerSettings,
+    /// `[admin]`
+    pub admin: AdminSettings,
+    /// `[log]`
+    pub log: LogSettings,
+    /// `[listener.NAME]`
+    pub listeners: Vec<ListenerSettings>,
+    /// `[route.NAME]`
+    pub routes: Vec<RouteSettings>,
+    /// `[service.NAME]`
+    pub services: Vec<ServiceSettings>,
+    /// `[probe.NAME]`
+    pub probes: Vec<Arc<ProbeDefinition>>,
+    /// Hash of the text, 16 hex digits: names the configuration in records.
+    pub hash: String,
+    /// What is allowed but looks like a mistake.
+    pub warnings: Vec<String>,
+}
+
+/// What only a restart can change, and the drain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Journal and learned models.
+    pub state_dir: PathBuf,
+    /// Data path threads; at least 1 (0 in the file is resolved by the edge).
+    pub threads: usize,
+    /// How long in-flight requests may take after SIGTERM.
+    pub grace_period: Duration,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Its address; none switches it off.
+    pub listen: Option<SocketAddr>,
+    /// Bearer token; always there off loopback.
+    pub token: Option<String>,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter like `serinus=debug,info`.
+    pub level: String,
+    /// One line per request.
+    pub access: bool,
+}
+
+/// A socket that accepts requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// The name in the configuration.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Certificates, chosen by SNI; empty for plain HTTP. Paths are resolved against the file's folder.
+    pub certificates: Vec<CertificateSettings>,
+    /// Longest wait for a complete request header.
+    pub header_timeout: Duration,
+    /// Longest idle time of a kept connection.
+    pub keepalive_timeout: Duration,
+}
+
+/// A certificate and its key, PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateSettings {
+    /// The chain.
+    pub cert: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+/// A match that leads to a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSettings {
+    /// The name in the configuration.
+    pub name: String,
+    /// Lower case; empty for every host.
+    pub hosts: Vec<String>,
+    /// By whole segments.
+    pub path_prefix: String,
+    /// The service it leads to.
+    pub service: String,
+}
+
+/// One variant of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// The version that runs there; `"unversioned"` where a plain proxy names none.
+    pub version: String,
+    /// `host:port`, never empty.
+    pub endpoints: Vec<String>,
+}
+
+/// Upstream timeouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeoutSettings {
+    /// To make a connection. Default 2 s.
+    pub connect: Duration,
+    /// Between two reads of the answer, from the end of the request on. Default 30 s.
+    pub read: Duration,
+    /// Between two writes of the request. Default 30 s.
+    pub write: Duration,
+    /// How long an idle upstream connection is kept. Default 60 s.
+    pub idle: Duration,
+}
+
+/// An application: stable and canary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceSettings {
+    /// The name in the configuration.
+    pub name: String,
+    /// The version that users had before.
+    pub stable: PoolSettings,
+    /// The version on trial.
+    pub canary: Option<PoolSettings>,
+    /// Stages, thresholds, mode.
+    pub policy: RolloutPolicy,
+    /// How users are recognised.
+    pub sticky: Sticky,
+    /// Retry failed idempotent canary requests on stable.
+    pub shield: bool,
+    /// Share of stable's idempotent requests copied to the canary.
+    pub mirror: Weight,
+    /// Add `x-serinus-variant` to responses.
+    pub expose_variant_header: bool,
+    /// Upstream timeouts.
+    pub timeouts: TimeoutSettings,
+    /// Where the endpoints tell what they use, if they do.
+    pub resources: Option<ResourceSettings>,
+}
+
+/// `[service.NAME.resources]`: a Prometheus page at every endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceSettings {
+    /// Path of the page, usually `/metrics`.
+    pub scrape: String,
+    /// Time between two readings. Default 5 s.
+    pub interval: Duration,
+}
+
+impl Settings {
+    /// Secrets that probes refer to, by name: what the edge must find before they can run.
+    pub fn secret_names(&self) -> BTreeMap<&str, &str> {
+        self.probes
+            .iter()
+            .flat_map(|probe| probe.secrets.iter().map(move |secret| (secret.as_str(), &*probe.name)))
+            .collect()
+    }
+
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&ServiceSettings> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The configuration as the controller sees it, every weight at zero.
+    pub fn plan(&self) -> Plan {
+        crate::plan::plan(self)
+    }
+}

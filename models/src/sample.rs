@@ -1,0 +1,89 @@
+//! What one tick has seen of a service: the only input of the evaluation.
+
+use crate::latency::LatencyCounts;
+use crate::outcome::{Outcome, OutcomeCounts};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The same thing for both variants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Pair<T> {
+    /// Of the version that users had before.
+    pub stable: T,
+    /// Of the version on trial.
+    pub canary: T,
+}
+
+/// Finished requests of one variant in one tick.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sample {
+    /// By class.
+    pub outcomes: OutcomeCounts,
+    /// Latencies. A request in flight for longer than the tick's look-out age is counted here at
+    /// that age, once, and not again when it ends: so the total may differ from that of `outcomes`.
+    pub latency: LatencyCounts,
+    /// Response body bytes.
+    pub bytes: u64,
+}
+
+impl Sample {
+    /// Adds one finished request.
+    pub fn record(&mut self, outcome: Outcome, micros: u64, bytes: u64) {
+        self.outcomes.add(outcome, 1);
+        self.latency.record(micros);
+        self.bytes += bytes;
+    }
+}
+
+/// Live requests of one route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveSample {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// What both variants answered.
+    pub samples: Pair<Sample>,
+}
+
+/// How one run of a probe ended on one variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeResult {
+    /// The class of the first step that failed, or `ok`.
+    pub outcome: Outcome,
+    /// All steps together, in microseconds.
+    pub micros: u64,
+}
+
+/// One run of a probe against both variants, in random order, with the same inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRound {
+    /// The probe's name.
+    pub probe: Arc<str>,
+    /// The results.
+    pub results: Pair<ProbeResult>,
+}
+
+/// What a variant's processes use. Unknown is `None`, never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Resources {
+    /// CPU seconds spent per second, summed over the endpoints that told.
+    pub cpu_cores: Option<f64>,
+    /// CPU seconds per request answered.
+    pub cpu_seconds_per_request: Option<f64>,
+    /// Resident bytes, the mean over the endpoints that told.
+    pub memory_bytes: Option<f64>,
+    /// Process starts seen since the last tick.
+    pub restarts: Option<u32>,
+}
+
+/// Everything seen of one service since the last look.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ServiceTick {
+    /// Milliseconds since the last look.
+    pub span_ms: u64,
+    /// Live traffic by route; routes without traffic may be absent.
+    pub live: Vec<LiveSample>,
+    /// Probe runs that ended.
+    pub probes: Vec<ProbeRound>,
+    /// What the processes use.
+    pub resources: Pair<Resources>,
+}

@@ -1,0 +1,12 @@
+//! Stages, phases and the controller: from evaluations to who is served by what.
+//!
+//! Pure: the controller is told what happened and when, and answers what to do. It never waits,
+//! locks or reads a clock, so it runs the same in the proxy, in a simulation and over a journal.
+
+mod phase;
+mod plan;
+mod record;
+
+pub use phase::{Phase, ServiceState};
+pub use plan::{Mode, OnAnomaly, Plan, RolloutPolicy, ServicePlan, Stage};
+pub use record::{Record, RecordKind};

@@ -1,0 +1,64 @@
+//! Where a rollout stands.
+
+use serde::{Deserialize, Serialize};
+use serinus_models::Timestamp;
+use serinus_routing::Weight;
+use std::sync::Arc;
+
+/// The phase of a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// There is no canary.
+    Idle,
+    /// Going through its stages.
+    Progressing,
+    /// A person stopped the clock; protection stays on.
+    Paused,
+    /// Everybody gets the new version.
+    Promoted,
+    /// Nobody gets it, until its version changes or a person says retry.
+    RolledBack,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Phase; 5] =
+        [Phase::Idle, Phase::Progressing, Phase::Paused, Phase::Promoted, Phase::RolledBack];
+
+    /// The name in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Idle => "idle",
+            Phase::Progressing => "progressing",
+            Phase::Paused => "paused",
+            Phase::Promoted => "promoted",
+            Phase::RolledBack => "rolled_back",
+        }
+    }
+}
+
+/// The rollout of one service, as it survives a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// The version that users had before.
+    pub stable_version: Arc<str>,
+    /// The version this is about.
+    pub canary_version: Option<Arc<str>>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Index of the stage.
+    pub stage: usize,
+    /// Users sent to the canary now.
+    pub weight: Weight,
+    /// When the stage began.
+    pub stage_started: Timestamp,
+    /// When the canary version was first seen.
+    pub rollout_started: Timestamp,
+    /// Since when users are off the canary for now.
+    pub withdrawn_since: Option<Timestamp>,
+    /// Anomalies since the stage that users reached before the first of them.
+    pub anomalies: u32,
+    /// The stage to climb back to after a restore before `anomalies` is forgotten.
+    pub anomaly_stage: usize,
+}

@@ -1,0 +1,186 @@
+//! The route table: everything a request needs to know, in one immutable value.
+
+use crate::cohort::CohortSeed;
+use crate::matcher::Matcher;
+use crate::{Variant, Weight};
+use std::sync::Arc;
+
+/// Index of a service in its table; stable across weight changes, not across configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceIndex(pub u32);
+
+/// Index of a route in its table; stable across weight changes, not across configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteIndex(pub u32);
+
+/// What a user is recognised by, so that they keep their variant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Sticky {
+    /// Every request is assigned afresh.
+    None,
+    /// An identifier in a cookie, made on the first visit. It names the user, not the variant:
+    /// a cookie that named the variant would keep users on the canary after the weight went down.
+    #[default]
+    Cookie,
+    /// The client's address.
+    ClientIp,
+    /// The value of a request header, lower case.
+    Header(String),
+}
+
+/// The endpoints of one variant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// The version that runs there.
+    pub version: Arc<str>,
+    /// `host:port` of each endpoint, never empty.
+    pub endpoints: Arc<[Arc<str>]>,
+}
+
+/// A service with its split.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// The name in the configuration.
+    pub name: Arc<str>,
+    /// The version that users had before.
+    pub stable: Pool,
+    /// The version on trial; without one the service is a plain proxy.
+    pub canary: Option<Pool>,
+    /// Share of users on the canary now.
+    pub weight: Weight,
+    /// How users are recognised.
+    pub sticky: Sticky,
+    /// Retry failed idempotent canary requests on stable.
+    pub shield: bool,
+    /// Say which variant answered in `x-serinus-variant`.
+    pub expose_variant_header: bool,
+}
+
+impl Service {
+    /// The seed of this release's cohorts.
+    pub fn cohort_seed(&self) -> CohortSeed {
+        let version = self.canary.as_ref().map_or("", |pool| &pool.version);
+        CohortSeed::of_release(&self.name, version)
+    }
+
+    /// Whether any user can reach the canary: if not, no bucket need be computed.
+    pub fn is_split(&self) -> bool {
+        self.canary.is_some() && !self.weight.is_zero()
+    }
+
+    /// The pool of a variant; stable's where there is no canary.
+    pub fn pool(&self, variant: Variant) -> &Pool {
+        match (variant, &self.canary) {
+            (Variant::Canary, Some(canary)) => canary,
+            _ => &self.stable,
+        }
+    }
+}
+
+/// A match that leads to a service, before the table is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSpec {
+    /// The name in the configuration.
+    pub name: String,
+    /// Lower-case host names without port; `*.example.com` matches any name below it, at any
+    /// depth. Empty matches every host.
+    pub hosts: Vec<String>,
+    /// Whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
+    pub path_prefix: String,
+    /// The service it leads to.
+    pub service: ServiceIndex,
+}
+
+/// A route in the table.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The name in the configuration.
+    pub name: Arc<str>,
+    /// The service it leads to.
+    pub service: ServiceIndex,
+}
+
+/// Two routes that match the same requests.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "routes '{first}' and '{second}' both match {} with path prefix '{path_prefix}'",
+    host.as_deref().unwrap_or("every host")
+)]
+pub struct RouteConflict {
+    /// The route that was there first.
+    pub first: String,
+    /// The one that repeats it.
+    pub second: String,
+    /// The host both claim; none for every host.
+    pub host: Option<String>,
+    /// The prefix both claim.
+    pub path_prefix: String,
+}
+
+/// Routes, services and weights as one request sees them, from its start to its end.
+#[derive(Debug, Clone)]
+pub struct RouteTable {
+    matcher: Arc<Matcher>,
+    routes: Arc<[Route]>,
+    services: Arc<[Service]>,
+}
+
+impl RouteTable {
+    /// A table of `routes` that lead to `services`.
+    ///
+    /// # Errors
+    /// Two routes that claim the same host and path prefix.
+    pub fn new(routes: &[RouteSpec], services: Vec<Service>) -> Result<Self, RouteConflict> {
+        Ok(RouteTable {
+            matcher: Arc::new(Matcher::new(routes)?),
+            routes: routes
+                .iter()
+                .map(|route| Route { name: route.name.as_str().into(), service: route.service })
+                .collect(),
+            services: services.into(),
+        })
+    }
+
+    /// The most specific route for a request: exact host before wildcard (the longest first)
+    /// before any host, then the longest path prefix.
+    ///
+    /// `host` may carry a port and capitals; `path` is without the query.
+    pub fn find(&self, host: &str, path: &str) -> Option<RouteIndex> {
+        self.matcher.find(host, path)
+    }
+
+    /// The route at `index`, which must come from this table or one with other weights.
+    pub fn route(&self, index: RouteIndex) -> &Route {
+        &self.routes[index.0 as usize]
+    }
+
+    /// The service at `index`, which must come from this table or one with other weights.
+    pub fn service(&self, index: ServiceIndex) -> &Service {
+        &self.services[index.0 as usize]
+    }
+
+    /// All routes, in the order of the configuration.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// All services, in the order of the configuration.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// The service of that name.
+    pub fn service_named(&self, name: &str) -> Option<ServiceIndex> {
+        let position = self.services.iter().position(|service| &*service.name == name)?;
+        Some(ServiceIndex(position as u32))
+    }
+
+    /// This table with other weights: a new value, the old one stays as it is for those who hold it.
+    pub fn with_weights(&self, weights: impl IntoIterator<Item = (ServiceIndex, Weight)>) -> Self {
+        let mut services = self.services.to_vec();
+        for (index, weight) in weights {
+            services[index.0 as usize].weight = weight;
+        }
+        RouteTable { services: services.into(), ..self.clone() }
+    }
+}
