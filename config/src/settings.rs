@@ -159,7 +159,9 @@ impl Settings {
     pub fn secret_names(&self) -> BTreeMap<&str, &str> {
         self.probes
             .iter()
-            .flat_map(|probe| probe.secrets.iter().map(move |secret| (secret.as_str(), &*probe.name)))
+            .flat_map(|probe| {
+                probe.secrets.iter().map(move |secret| (secret.as_str(), &*probe.name))
+            })
             .collect()
     }
 
