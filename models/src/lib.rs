@@ -6,6 +6,7 @@
 mod evaluation;
 pub mod latency;
 mod outcome;
+mod predictor;
 mod sample;
 mod time;
 
@@ -13,5 +14,6 @@ pub use evaluation::{
     Evaluation, Event, EventEvidence, FeatureValue, Label, Quantiles, Reason, Verdict,
 };
 pub use outcome::{Outcome, OutcomeCounts};
+pub use predictor::{Forecast, ModelError, Predictor, Provenance};
 pub use sample::{LiveSample, Pair, ProbeResult, ProbeRound, Resources, Sample, ServiceTick};
 pub use time::Timestamp;
