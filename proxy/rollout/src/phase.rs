@@ -57,8 +57,37 @@ pub struct ServiceState {
     pub rollout_started: Timestamp,
     /// Since when users are off the canary for now.
     pub withdrawn_since: Option<Timestamp>,
-    /// Anomalies since the stage that users reached before the first of them.
+    /// Since when an anomaly holds the weight where it is (`on_anomaly = "hold"`).
+    pub held_since: Option<Timestamp>,
+    /// Since when the clock is stopped.
+    pub paused_since: Option<Timestamp>,
+    /// Anomalies since the rollout last got past `anomaly_stage`.
     pub anomalies: u32,
-    /// The stage to climb back to after a restore before `anomalies` is forgotten.
+    /// The furthest stage that had one of them.
     pub anomaly_stage: usize,
+}
+
+impl ServiceState {
+    /// A service without a canary.
+    pub fn idle(stable_version: Arc<str>, now: Timestamp) -> Self {
+        ServiceState {
+            stable_version,
+            canary_version: None,
+            phase: Phase::Idle,
+            stage: 0,
+            weight: Weight::ZERO,
+            stage_started: now,
+            rollout_started: now,
+            withdrawn_since: None,
+            held_since: None,
+            paused_since: None,
+            anomalies: 0,
+            anomaly_stage: 0,
+        }
+    }
+
+    /// Whether users may be on the canary, now or after a restore.
+    pub fn is_on_trial(&self) -> bool {
+        matches!(self.phase, Phase::Progressing | Phase::Paused)
+    }
 }

@@ -1,6 +1,6 @@
 //! Serinus: a layer-7 edge proxy that watches a new version and takes users off it before they notice.
-
-mod command;
+//!
+//! The modules live in `lib.rs`, so that benchmarks and tests can reach them.
 
 use std::process::ExitCode;
 
@@ -8,5 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    command::main()
+    serinus::command::main()
 }

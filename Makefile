@@ -1,0 +1,70 @@
+# Every target does its own set-up: on Debian what is missing is installed, elsewhere you are told.
+# Needs Rust (the stable toolchain that is installed; none is downloaded), gcc, make and git.
+
+.PHONY: help demo test lint bench install build clean
+
+# A rustc of this workspace may take 2 GiB: no more of them than memory allows.
+CORES := $(shell nproc 2>/dev/null || echo 2)
+MEMORY_GIB := $(shell awk '/MemAvailable/ {print int($$2 / 1048576)}' /proc/meminfo 2>/dev/null || echo 4)
+JOBS := $(shell j=$$(( $(MEMORY_GIB) / 2 )); [ $$j -lt 1 ] && j=1; [ $$j -gt $(CORES) ] && j=$(CORES); echo $$j)
+export CARGO_BUILD_JOBS ?= $(JOBS)
+export CARGO_TERM_COLOR ?= auto
+
+PREFIX ?= /usr/local
+FAULT ?= errors
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# need COMMAND PACKAGE: one line per missing thing, in words; nothing where all is there.
+# RUNLEVEL=1 keeps a package from starting its service.
+define need
+	@command -v $(1) >/dev/null 2>&1 || { \
+	  echo "== $(1) is missing; installing the Debian package '$(2)'"; \
+	  command -v apt-get >/dev/null 2>&1 || { echo "== this is not Debian: please install $(1) yourself and run make again"; exit 1; }; \
+	  root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	  { $$root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(2) >/dev/null 2>&1 \
+	    || { $$root apt-get update -q >/dev/null 2>&1; \
+	         $$root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(2) >/dev/null; }; } \
+	  || { echo "== could not install '$(2)': please install $(1) yourself and run make again"; exit 1; }; }
+endef
+
+.PHONY: setup-build setup-test setup-bench
+setup-build:
+	@command -v cargo >/dev/null 2>&1 || { echo "== cargo is missing: install stable Rust (https://rustup.rs) and run make again"; exit 1; }
+	$(call need,cmake,cmake)
+	$(call need,cc,gcc)
+
+setup-test: setup-build
+	$(call need,promtool,prometheus)
+
+setup-bench: setup-test
+	$(call need,wrk,wrk)
+	$(call need,nginx,nginx-light)
+	$(call need,haproxy,haproxy)
+	$(call need,valgrind,valgrind)
+
+build: setup-build ## the binary, target/release/serinus
+	cargo build --release --locked -p serinus
+
+demo: build ## a canary fails under real traffic and is rolled back; FAULT=errors|slow|tail|crash|leak|corrupt|hang|blip|shared|none
+	./target/release/serinus demo --fault $(FAULT)
+
+test: setup-test ## every test, end to end included
+	cargo build --locked --workspace --bins --tests
+	cargo test --locked --workspace
+
+lint: setup-build ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench: setup-bench ## the hot path, and side by side with other proxies; results are printed, records are kept in benches/runs
+	cargo build --locked --profile dist -p serinus
+	cargo bench --locked -p serinus-benches
+
+install: setup-build ## the shipped build into PREFIX/bin (default /usr/local)
+	cargo build --locked --profile dist -p serinus
+	install -D -m 0755 target/dist/serinus $(DESTDIR)$(PREFIX)/bin/serinus
+
+clean: ## what was built
+	cargo clean

@@ -1,0 +1,400 @@
+//! The controller: owns every decision, on one task, and touches nothing outside itself.
+//!
+//! Two orders are kept (README, invariants): what protects users is published first and written
+//! down in the same breath; what exposes users is written down first and published only when the
+//! journal has said that it is safe.
+
+use crate::machine::{self, Change};
+use crate::message::{Command, CommandError, Event, Input, Output, ServiceStatus, Ticket, Urgency};
+use crate::phase::{Phase, ServiceState};
+use crate::plan::{Plan, ServicePlan};
+use crate::record::{Record, RecordKind};
+use crate::service::{Finding, Pending, ServiceRollout};
+use serde_json::{Value, json};
+use serinus_models::{Predictor, ServiceTick, Timestamp};
+use serinus_routing::{RouteTable, Weight};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Protective records kept for a journal that does not write; older ones give way, since each
+/// carries the whole state.
+const MAX_UNSAVED: usize = 256;
+
+/// All rollouts of one proxy. See the crate's documentation.
+#[derive(Debug)]
+pub struct Controller {
+    table: RouteTable,
+    services: Vec<ServiceRollout>,
+    /// States of services or versions that the configuration does not mention now.
+    parked: BTreeMap<Arc<str>, ServiceState>,
+    predictor: Option<Arc<Predictor>>,
+    config_hash: String,
+    next_ticket: Ticket,
+    /// Records on their way to the disk that must get there some time.
+    unacknowledged: BTreeMap<Ticket, Record>,
+    /// Those that did not get there, oldest first.
+    unsaved: Vec<Record>,
+    urgency: BTreeMap<Arc<str>, Urgency>,
+    outputs: Vec<Output>,
+}
+
+impl Controller {
+    /// A controller that goes on from the `restored` states (by service name, from the journal).
+    ///
+    /// The outputs publish the first table: weights that the journal vouches for, and no others.
+    pub fn new(
+        now: Timestamp,
+        plan: Plan,
+        restored: Vec<(Arc<str>, ServiceState)>,
+        predictor: Option<Arc<Predictor>>,
+    ) -> (Self, Vec<Output>) {
+        let parked = restored
+            .into_iter()
+            .map(|(name, state)| {
+                // What was seen in this stage is gone: the stage has to look well from its beginning.
+                let paused_since = state.paused_since.map(|_| now);
+                (name, ServiceState { stage_started: now, paused_since, ..state })
+            })
+            .collect();
+        let mut controller = Controller {
+            table: plan.table.clone(),
+            services: Vec::new(),
+            parked,
+            predictor,
+            config_hash: String::new(),
+            next_ticket: 1,
+            unacknowledged: BTreeMap::new(),
+            unsaved: Vec::new(),
+            urgency: BTreeMap::new(),
+            outputs: Vec::new(),
+        };
+        controller.configure(now, plan);
+        let outputs = controller.take_outputs();
+        (controller, outputs)
+    }
+
+    /// Takes in what happened and says what to do about it, in order.
+    pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
+        match input {
+            Input::Observed { service, tick } => self.observed(now, &service, &tick),
+            Input::Tick => self.retry_unsaved(),
+            Input::Command { service, command } => {
+                // A caller who wants to know why not uses `command`.
+                let _refused = self.order(now, &service, command);
+            }
+            Input::ConfigChanged(plan) => self.configure(now, plan),
+            Input::ModelLoaded(predictor) => self.predictor = predictor,
+            Input::Durable(ticket) => self.durable(now, ticket),
+            Input::NotDurable(ticket) => self.not_durable(ticket),
+        }
+        self.take_outputs()
+    }
+
+    /// Carries out a person's command.
+    ///
+    /// # Errors
+    /// An unknown service, or a phase in which the command makes no sense.
+    pub fn command(
+        &mut self,
+        now: Timestamp,
+        service: &str,
+        command: Command,
+    ) -> Result<Vec<Output>, CommandError> {
+        self.order(now, service, command)?;
+        Ok(self.take_outputs())
+    }
+
+    /// Every service as the API shows it, in the order of the configuration.
+    pub fn status(&self) -> Vec<ServiceStatus> {
+        self.services.iter().map(ServiceRollout::status).collect()
+    }
+
+    /// The table in force.
+    pub fn table(&self) -> &RouteTable {
+        &self.table
+    }
+
+    fn observed(&mut self, now: Timestamp, service: &str, tick: &ServiceTick) {
+        let Some(at) = self.position(service) else { return };
+        let predictor = self.predictor.clone();
+        for finding in self.services[at].observe(now, tick, predictor.as_deref()) {
+            match finding {
+                Finding::Note(kind) => self.note(now, at, kind),
+                Finding::Observed(change) => {
+                    let mut record = self.record_of(now, at, &change);
+                    record.state = Some(self.services[at].state.clone());
+                    record.details = json!({ "observed_only": true });
+                    record.text = format!("observe mode, nothing changed: {}", change.text);
+                    self.write(record);
+                }
+                Finding::Change(change) => self.change(now, at, change),
+                Finding::Labelled(episode) => {
+                    let text = format!("the episode was {}: {}", episode.label.as_str(), episode.why);
+                    let mut record = self.blank(now, RecordKind::EpisodeLabelled, at, text);
+                    record.details = serde_json::to_value(&*episode).unwrap_or(Value::Null);
+                    self.write(record);
+                }
+            }
+        }
+        self.tell_urgency(at);
+    }
+
+    fn note(&mut self, now: Timestamp, at: usize, kind: RecordKind) {
+        let evaluation = self.services[at].last_evaluation().cloned();
+        let text = evaluation.as_ref().map_or_else(String::new, |evaluation| {
+            let texts: Vec<_> = evaluation.reasons.iter().map(|reason| &*reason.text).collect();
+            texts.join("; ")
+        });
+        let mut record = self.blank(now, kind, at, text);
+        record.evaluation = evaluation;
+        self.write(record);
+    }
+
+    fn order(&mut self, now: Timestamp, service: &str, command: Command) -> Result<(), CommandError> {
+        let Some(at) = self.position(service) else {
+            let known: Vec<_> = self.services.iter().map(|known| &*known.plan.name).collect();
+            return Err(CommandError::UnknownService(service.to_owned(), known.join(", ")));
+        };
+        let rollout = &self.services[at];
+        let wrong_phase = || CommandError::WrongPhase {
+            service: service.to_owned(),
+            command: command.as_str(),
+            phase: rollout.phase(),
+        };
+        if rollout.plan.canary_version.is_none() {
+            return Err(wrong_phase());
+        }
+        let change = machine::command(&rollout.state, &rollout.plan.policy, command, now)
+            .ok_or_else(wrong_phase)?;
+        self.change(now, at, change);
+        self.tell_urgency(at);
+        Ok(())
+    }
+
+    /// Takes a step of the phase machine, in the order that its kind demands.
+    fn change(&mut self, now: Timestamp, at: usize, change: Change) {
+        let record = self.record_of(now, at, &change);
+        if change.exposes() {
+            let waits = self.services[at].pending.as_ref();
+            if waits.is_some_and(|pending| pending.change.kind == change.kind) {
+                return; // already on its way to the disk
+            }
+            let ticket = self.ticket();
+            self.services[at].pending = Some(Pending { ticket, change });
+            self.outputs.push(Output::Append { ticket, record: Box::new(record) });
+        } else {
+            self.services[at].apply(now, &change);
+            self.publish_weights(&[at]);
+            self.write(record);
+        }
+    }
+
+    fn durable(&mut self, now: Timestamp, ticket: Ticket) {
+        self.unacknowledged.remove(&ticket);
+        let Some(at) = self.waiting_for(ticket) else { return };
+        if let Some(Pending { change, .. }) = self.services[at].pending.take() {
+            let record = self.record_of(now, at, &change);
+            self.services[at].unwritable = false;
+            self.services[at].apply(now, &change);
+            self.publish_weights(&[at]);
+            self.outputs.push(Output::Notify(Event { record }));
+            self.tell_urgency(at);
+        }
+    }
+
+    fn not_durable(&mut self, ticket: Ticket) {
+        if let Some(record) = self.unacknowledged.remove(&ticket) {
+            if self.unsaved.len() >= MAX_UNSAVED {
+                self.unsaved.remove(0);
+            }
+            self.unsaved.push(record);
+        }
+        if let Some(at) = self.waiting_for(ticket) {
+            // It did not happen. The next look decides anew; a start is asked for again there too.
+            self.services[at].unwritable = true;
+            let pending = self.services[at].pending.take();
+            if let Some(Pending { change, .. }) = pending
+                && change.kind == RecordKind::RolloutStarted
+            {
+                self.services[at].unstarted = Some(change);
+            }
+        }
+    }
+
+    /// Writes again what could not be written: called at every tick, so about once a second.
+    fn retry_unsaved(&mut self) {
+        for record in std::mem::take(&mut self.unsaved) {
+            self.append(record);
+        }
+        for at in 0..self.services.len() {
+            if let Some(change) = self.services[at].unstarted.take() {
+                let now = change.state.stage_started;
+                self.change(now, at, change);
+            }
+        }
+    }
+
+    fn configure(&mut self, now: Timestamp, plan: Plan) {
+        let Plan { table, services, config_hash } = plan;
+        self.config_hash = config_hash;
+        self.table = table;
+        let mut before: BTreeMap<Arc<str>, ServiceRollout> = std::mem::take(&mut self.services)
+            .into_iter()
+            .map(|rollout| (rollout.plan.name.clone(), rollout))
+            .collect();
+        let mut starts = Vec::new();
+        for plan in services {
+            let rollout = match before.remove(&plan.name) {
+                Some(rollout) => rollout,
+                None => self.revive(now, &plan),
+            };
+            self.services.push(adopt(rollout, plan, now, &mut starts));
+        }
+        for (name, rollout) in before {
+            self.parked.insert(name, rollout.state);
+        }
+        let everyone: Vec<usize> = (0..self.services.len()).collect();
+        self.publish_weights(&everyone);
+        for (service, change) in starts {
+            if let Some(at) = self.position(&service) {
+                self.change(now, at, change);
+            }
+        }
+        for at in everyone {
+            self.tell_urgency(at);
+        }
+    }
+
+    /// A service that was not configured a moment ago, perhaps one with a past.
+    fn revive(&mut self, now: Timestamp, plan: &ServicePlan) -> ServiceRollout {
+        let state = self
+            .parked
+            .remove(&plan.name)
+            .unwrap_or_else(|| ServiceState::idle(plan.stable_version.clone(), now));
+        ServiceRollout::new(plan.clone(), state, now)
+    }
+
+    fn publish_weights(&mut self, services: &[usize]) {
+        let weights: Vec<_> = services
+            .iter()
+            .map(|at| {
+                let rollout = &self.services[*at];
+                let has_canary = rollout.plan.canary_version.is_some();
+                (rollout.plan.index, if has_canary { rollout.state.weight } else { Weight::ZERO })
+            })
+            .collect();
+        self.table = self.table.with_weights(weights);
+        self.outputs.push(Output::Publish(self.table.clone()));
+    }
+
+    /// Hands a record to the journal and to whoever listens.
+    fn write(&mut self, record: Record) {
+        self.outputs.push(Output::Notify(Event { record: record.clone() }));
+        self.append(record);
+    }
+
+    fn append(&mut self, record: Record) {
+        let ticket = self.ticket();
+        self.unacknowledged.insert(ticket, record.clone());
+        self.outputs.push(Output::Append { ticket, record: Box::new(record) });
+    }
+
+    fn record_of(&self, now: Timestamp, at: usize, change: &Change) -> Record {
+        let mut record = self.blank(now, change.kind, at, change.text.clone());
+        record.state = Some(change.state.clone());
+        record.evaluation = self.services[at].last_evaluation().cloned();
+        if let Some(reason) = change.reason {
+            record.details = json!({ "reason": reason });
+        }
+        record
+    }
+
+    fn blank(&self, now: Timestamp, kind: RecordKind, at: usize, text: String) -> Record {
+        Record {
+            at: now,
+            kind,
+            service: Some(self.services[at].plan.name.clone()),
+            text,
+            state: None,
+            evaluation: None,
+            details: Value::Null,
+            config_hash: self.config_hash.clone(),
+        }
+    }
+
+    fn tell_urgency(&mut self, at: usize) {
+        let urgency = self.services[at].urgency();
+        let service = &self.services[at].plan.name;
+        if self.urgency.get(service) != Some(&urgency) {
+            self.urgency.insert(service.clone(), urgency);
+            self.outputs.push(Output::ProbeRate { service: service.clone(), urgency });
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    fn position(&self, service: &str) -> Option<usize> {
+        self.services.iter().position(|rollout| &*rollout.plan.name == service)
+    }
+
+    fn waiting_for(&self, ticket: Ticket) -> Option<usize> {
+        let waits = |rollout: &ServiceRollout| {
+            rollout.pending.as_ref().is_some_and(|pending| pending.ticket == ticket)
+        };
+        self.services.iter().position(waits)
+    }
+
+    fn take_outputs(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.outputs)
+    }
+}
+
+/// Brings a rollout under a new plan. Changes that expose users are pushed to `starts`.
+fn adopt(
+    mut rollout: ServiceRollout,
+    plan: ServicePlan,
+    now: Timestamp,
+    starts: &mut Vec<(Arc<str>, Change)>,
+) -> ServiceRollout {
+    // A change on its way was decided under the old configuration: the next look decides anew.
+    rollout.pending = None;
+    rollout.unstarted = None;
+    let Some(canary) = plan.canary_version.clone() else {
+        // A rollback is remembered while its canary is not configured: it may come back.
+        if rollout.state.phase != Phase::RolledBack {
+            rollout.state = ServiceState::idle(plan.stable_version.clone(), now);
+        }
+        rollout.reconfigure(plan);
+        return rollout;
+    };
+    if rollout.state.canary_version.as_ref() != Some(&canary) {
+        let change = machine::start(&plan.stable_version, &canary, &plan.policy, now);
+        let idle = ServiceState::idle(plan.stable_version.clone(), now);
+        starts.push((plan.name.clone(), change));
+        return ServiceRollout::new(plan, idle, now);
+    }
+    rollout.state.stable_version = plan.stable_version.clone();
+    if rollout.state.is_on_trial() {
+        rollout.state.stage = rollout.state.stage.min(plan.policy.stages.len().saturating_sub(1));
+        let asked = machine::weight_of(&plan.policy, rollout.state.stage);
+        if rollout.state.withdrawn_since.is_none() && asked != rollout.state.weight {
+            let text = format!(
+                "stage {} of {} is now {asked} by the new configuration",
+                rollout.state.stage + 1,
+                plan.policy.stages.len()
+            );
+            if asked > rollout.state.weight {
+                let state = ServiceState { weight: asked, ..rollout.state.clone() };
+                let kind = RecordKind::StageAdvanced;
+                starts.push((plan.name.clone(), Change { kind, state, reason: None, text }));
+            } else {
+                rollout.state.weight = asked;
+            }
+        }
+    }
+    rollout.reconfigure(plan);
+    rollout
+}

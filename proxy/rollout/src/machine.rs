@@ -1,0 +1,282 @@
+//! The phase machine: from where a rollout stands and what was said of it to where it stands next.
+//!
+//! ```text
+//! idle ──(canary version seen)──► progressing ──(last stage held)──► promoted
+//!                                  │  ▲    │ ▲
+//!                            pause │  │    │ │ restored (weight of the smallest stage)
+//!                                  ▼  │    ▼ │
+//!                                paused    withdrawn (weight 0, still progressing or paused)
+//!                                  │            │
+//!                                  └─────┬──────┘ forecast, third anomaly, limit, abort
+//!                                        ▼
+//!                                   rolled_back ──(retry, or another version)──► progressing
+//! ```
+
+use crate::message::Command;
+use crate::phase::{Phase, ServiceState};
+use crate::plan::{OnAnomaly, RolloutPolicy};
+use crate::record::RecordKind;
+use serinus_models::{Evaluation, Timestamp, Verdict};
+use serinus_routing::Weight;
+use std::sync::Arc;
+
+/// The anomaly with this number is a rollback: what fails again and again is not passing.
+const LAST_ANOMALY: u32 = 3;
+
+/// A step of the machine, not taken yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) kind: RecordKind,
+    /// Where the rollout stands after it.
+    pub(crate) state: ServiceState,
+    /// A word for programs where the kind alone does not say why.
+    pub(crate) reason: Option<&'static str>,
+    /// Why, in plain words.
+    pub(crate) text: String,
+}
+
+impl Change {
+    /// Whether it may put users on the canary: such a change is durable before it is published.
+    pub(crate) fn exposes(&self) -> bool {
+        matches!(
+            self.kind,
+            RecordKind::RolloutStarted
+                | RecordKind::StageAdvanced
+                | RecordKind::Restored
+                | RecordKind::Promoted
+                | RecordKind::Retried
+        )
+    }
+}
+
+/// The first stage of a version that has not been seen before.
+pub(crate) fn start(
+    stable: &Arc<str>,
+    canary: &Arc<str>,
+    policy: &RolloutPolicy,
+    now: Timestamp,
+) -> Change {
+    let state = first_stage(stable, canary, policy, now);
+    let text = format!("canary {canary} beside stable {stable}: stage 1 at {}", state.weight);
+    Change { kind: RecordKind::RolloutStarted, state, reason: None, text }
+}
+
+fn first_stage(
+    stable: &Arc<str>,
+    canary: &Arc<str>,
+    policy: &RolloutPolicy,
+    now: Timestamp,
+) -> ServiceState {
+    ServiceState {
+        canary_version: Some(canary.clone()),
+        phase: Phase::Progressing,
+        weight: weight_of(policy, 0),
+        ..ServiceState::idle(stable.clone(), now)
+    }
+}
+
+/// What an evaluation changes; `None` for nothing.
+pub(crate) fn look(
+    state: &ServiceState,
+    policy: &RolloutPolicy,
+    evaluation: &Evaluation,
+    now: Timestamp,
+) -> Option<Change> {
+    if !state.is_on_trial() {
+        return None;
+    }
+    let suspected_since = state.withdrawn_since.or(state.held_since);
+    let shared = evaluation.reasons.iter().any(|reason| reason.code == "shared_fault");
+    let overdue = suspected_since.is_some_and(|since| now.since(since) >= policy.withdraw_limit);
+    match evaluation.verdict {
+        Verdict::Rollback => Some(roll_back(state, None, why(evaluation))),
+        // What stable shares is not this release's to answer for, however long it takes.
+        _ if overdue && !shared => {
+            let text = format!(
+                "unresolved: {} after the first sign it is still not clear whether the failure lasts ({})",
+                in_words(policy.withdraw_limit),
+                why(evaluation)
+            );
+            Some(roll_back(state, Some("unresolved"), text))
+        }
+        Verdict::Withdraw if state.withdrawn_since.is_none() => {
+            Some(suspect(state, evaluation, now, RecordKind::Withdrawn))
+        }
+        Verdict::Hold if suspected_since.is_none() && holds_on(policy, evaluation) && !shared => {
+            Some(suspect(state, evaluation, now, RecordKind::Held))
+        }
+        // A person stopped the clock: nothing is exposed until they let it run.
+        Verdict::Continue if state.phase == Phase::Paused => None,
+        Verdict::Continue if state.withdrawn_since.is_some() => {
+            evaluation.cleared.then(|| restore(state, policy, evaluation, now))
+        }
+        Verdict::Continue if state.held_since.is_some() => {
+            evaluation.cleared.then(|| release_hold(state, evaluation, now))
+        }
+        Verdict::Continue => advance(state, policy, now),
+        _ => None,
+    }
+}
+
+/// Whether the stage has lasted as long as it must.
+pub(crate) fn hold_is_over(state: &ServiceState, policy: &RolloutPolicy, now: Timestamp) -> bool {
+    let hold = policy.stages.get(state.stage).map_or_else(Default::default, |stage| stage.hold);
+    now.since(state.stage_started) >= hold
+}
+
+/// Weight of a stage; beyond the last, the last one's.
+pub(crate) fn weight_of(policy: &RolloutPolicy, stage: usize) -> Weight {
+    policy.stages.get(stage).or(policy.stages.last()).map_or(Weight::ZERO, |stage| stage.weight)
+}
+
+fn roll_back(state: &ServiceState, reason: Option<&'static str>, text: String) -> Change {
+    let state = ServiceState {
+        phase: Phase::RolledBack,
+        weight: Weight::ZERO,
+        withdrawn_since: None,
+        held_since: None,
+        paused_since: None,
+        ..state.clone()
+    };
+    Change { kind: RecordKind::RolledBack, state, reason, text }
+}
+
+/// The first answer to an anomaly: nobody further is exposed, and if the kind says so, users leave.
+fn suspect(
+    state: &ServiceState,
+    evaluation: &Evaluation,
+    now: Timestamp,
+    kind: RecordKind,
+) -> Change {
+    let mut state = ServiceState { anomalies: state.anomalies + 1, ..state.clone() };
+    if state.anomalies >= LAST_ANOMALY {
+        let text = format!("anomaly number {LAST_ANOMALY} of this release: {}", why(evaluation));
+        return roll_back(&state, Some("repeated"), text);
+    }
+    state.anomaly_stage = state.anomaly_stage.max(state.stage);
+    if kind == RecordKind::Withdrawn {
+        state.weight = Weight::ZERO;
+        state.withdrawn_since = Some(now);
+        state.held_since = None;
+    } else {
+        state.held_since = Some(now);
+    }
+    Change { kind, state, reason: None, text: why(evaluation) }
+}
+
+fn release_hold(state: &ServiceState, evaluation: &Evaluation, now: Timestamp) -> Change {
+    // The stage has to look well from its beginning.
+    let state = ServiceState { held_since: None, stage_started: now, ..state.clone() };
+    Change { kind: RecordKind::AnomalyCleared, state, reason: None, text: why(evaluation) }
+}
+
+fn restore(
+    state: &ServiceState,
+    policy: &RolloutPolicy,
+    evaluation: &Evaluation,
+    now: Timestamp,
+) -> Change {
+    // Users come back where the fewest are at risk; a release that had none yet stays at none.
+    let smallest = policy.stages.iter().position(|stage| !stage.weight.is_zero());
+    let stage = smallest.map_or(state.stage, |smallest| smallest.min(state.stage));
+    let state = ServiceState {
+        stage,
+        weight: weight_of(policy, stage),
+        stage_started: now,
+        withdrawn_since: None,
+        ..state.clone()
+    };
+    Change { kind: RecordKind::Restored, state, reason: None, text: why(evaluation) }
+}
+
+fn advance(state: &ServiceState, policy: &RolloutPolicy, now: Timestamp) -> Option<Change> {
+    if !hold_is_over(state, policy, now) {
+        return None;
+    }
+    let stage = state.stage + 1;
+    if stage >= policy.stages.len() {
+        return Some(promote(state, "every stage held".to_owned()));
+    }
+    let past = stage > state.anomaly_stage;
+    let state = ServiceState {
+        stage,
+        weight: weight_of(policy, stage),
+        stage_started: now,
+        anomalies: if past { 0 } else { state.anomalies },
+        anomaly_stage: if past { 0 } else { state.anomaly_stage },
+        ..state.clone()
+    };
+    let text = format!("stage {} of {}: {}", stage + 1, policy.stages.len(), state.weight);
+    Some(Change { kind: RecordKind::StageAdvanced, state, reason: None, text })
+}
+
+fn promote(state: &ServiceState, text: String) -> Change {
+    let state = ServiceState {
+        phase: Phase::Promoted,
+        weight: Weight::FULL,
+        withdrawn_since: None,
+        held_since: None,
+        paused_since: None,
+        ..state.clone()
+    };
+    Change { kind: RecordKind::Promoted, state, reason: None, text }
+}
+
+/// What a person's command changes; `None` where it makes no sense now.
+pub(crate) fn command(
+    state: &ServiceState,
+    policy: &RolloutPolicy,
+    command: Command,
+    now: Timestamp,
+) -> Option<Change> {
+    let asked = || format!("asked for by an operator ({})", command.as_str());
+    let by_operator = |kind, state| {
+        Some(Change { kind, state, reason: Some("operator"), text: asked() })
+    };
+    match (command, state.phase) {
+        (Command::Promote, Phase::Progressing | Phase::Paused) => {
+            Some(Change { reason: Some("operator"), ..promote(state, asked()) })
+        }
+        (Command::Pause, Phase::Progressing) => by_operator(
+            RecordKind::Paused,
+            ServiceState { phase: Phase::Paused, paused_since: Some(now), ..state.clone() },
+        ),
+        (Command::Resume, Phase::Paused) => by_operator(
+            RecordKind::Resumed,
+            ServiceState {
+                phase: Phase::Progressing,
+                paused_since: None,
+                // The time it stood still does not count towards the hold.
+                stage_started: state.stage_started
+                    + state.paused_since.map_or_else(Default::default, |since| now.since(since)),
+                ..state.clone()
+            },
+        ),
+        (Command::Abort, Phase::Progressing | Phase::Paused | Phase::Promoted) => {
+            let rolled_back = roll_back(state, Some("operator"), asked());
+            Some(Change { kind: RecordKind::Aborted, ..rolled_back })
+        }
+        (Command::Retry, Phase::RolledBack) => {
+            let canary = state.canary_version.as_ref()?;
+            let first = first_stage(&state.stable_version, canary, policy, now);
+            by_operator(RecordKind::Retried, first)
+        }
+        _ => None,
+    }
+}
+
+fn holds_on(policy: &RolloutPolicy, evaluation: &Evaluation) -> bool {
+    policy.on_anomaly == OnAnomaly::Hold && evaluation.anomaly_score >= policy.anomaly_threshold
+}
+
+fn why(evaluation: &Evaluation) -> String {
+    let texts: Vec<&str> = evaluation.reasons.iter().map(|reason| reason.text.as_str()).collect();
+    texts.join("; ")
+}
+
+fn in_words(duration: std::time::Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 60 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{:.1} s", duration.as_secs_f64()),
+    }
+}

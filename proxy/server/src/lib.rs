@@ -1,0 +1,4 @@
+//! The parts of the binary `serinus`, as a library so that benchmarks and tests measure what runs.
+//! Modules are declared here, not in `main.rs`.
+
+pub mod command;
