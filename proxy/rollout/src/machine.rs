@@ -91,7 +91,7 @@ pub(crate) fn look(
     match evaluation.verdict {
         Verdict::Rollback => Some(roll_back(state, None, why(evaluation))),
         // What stable shares is not this release's to answer for, however long it takes.
-        _ if overdue && !shared => {
+        _ if overdue && !shared && !evaluation.cleared => {
             let text = format!(
                 "unresolved: {} after the first sign it is still not clear whether the failure lasts ({})",
                 in_words(policy.withdraw_limit),

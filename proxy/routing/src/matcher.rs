@@ -50,7 +50,7 @@ impl Matcher {
         let mut any_host = Prefixes::new();
         for (position, route) in routes.iter().enumerate() {
             let index = RouteIndex(position as u32);
-            let mut claim = |prefixes: &mut Prefixes, host: Option<&str>| {
+            let claim = |prefixes: &mut Prefixes, host: Option<&str>| {
                 if let Some((_, first)) =
                     prefixes.iter().find(|(prefix, _)| **prefix == *route.path_prefix)
                 {
