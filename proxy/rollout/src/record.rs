@@ -73,6 +73,19 @@ impl RecordKind {
         RecordKind::ConfigRejected,
     ];
 
+    /// Whether it may put users on a canary: such a record is durable before its change is published,
+    /// and a change whose record could not be written did not happen.
+    pub const fn exposes(self) -> bool {
+        matches!(
+            self,
+            RecordKind::RolloutStarted
+                | RecordKind::StageAdvanced
+                | RecordKind::Restored
+                | RecordKind::Promoted
+                | RecordKind::Retried
+        )
+    }
+
     /// The name in the journal and in events.
     pub const fn as_str(self) -> &'static str {
         match self {
