@@ -3,17 +3,32 @@
 //! Pure: observations, time and seeds come in as arguments and evaluations come out, so that the
 //! proxy, a simulation and a replay run the same code. See README.md for the method.
 
+mod baseline;
+mod episode;
+mod evaluate;
 mod evaluation;
+mod evaluator;
+mod evidence;
+mod features;
+pub mod fit;
 pub mod latency;
 mod outcome;
 mod predictor;
 mod sample;
+mod settings;
 mod time;
 
+pub use baseline::BaselineProfile;
+pub use episode::{CHECKPOINTS, Episode};
+pub use evaluate::evaluate_deployment;
 pub use evaluation::{
     Evaluation, Event, EventEvidence, FeatureValue, Label, Quantiles, Reason, Verdict,
 };
+pub use evaluator::Evaluator;
+pub use evidence::CanaryEvidence;
+pub use features::{FEATURE_COUNT, FEATURES, FeatureName, FeatureVector};
 pub use outcome::{Outcome, OutcomeCounts};
 pub use predictor::{Forecast, ModelError, Predictor, Provenance};
 pub use sample::{LiveSample, Pair, ProbeResult, ProbeRound, Resources, Sample, ServiceTick};
+pub use settings::{EvaluationSettings, Exposure};
 pub use time::Timestamp;

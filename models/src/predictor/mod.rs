@@ -12,6 +12,7 @@ mod scaler;
 pub(crate) use forest::{Forest, Tree};
 pub(crate) use scaler::Scaler;
 
+use crate::features::{FEATURES, FeatureVector};
 use serde::{Deserialize, Serialize};
 
 /// The forest's answer is kept this far from certainty before it becomes log-odds.
@@ -233,9 +234,3 @@ impl Predictor {
         self.model.forecast(&features.0)
     }
 }
-
-// Until the extractor is there.
-/// One value per feature.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct FeatureVector(pub Vec<Option<f64>>);
-pub(crate) const FEATURES: [&str; 24] = [""; 24];
