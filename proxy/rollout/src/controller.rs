@@ -5,7 +5,7 @@
 //! journal has said that it is safe.
 
 use crate::machine::{self, Change};
-use crate::message::{Command, CommandError, Event, Input, Output, ServiceStatus, Ticket, Urgency};
+use crate::message::{Command, CommandError, Input, Output, ServiceStatus, Ticket, Urgency};
 use crate::phase::{Phase, ServiceState};
 use crate::plan::{Plan, ServicePlan};
 use crate::record::{Record, RecordKind};
@@ -129,7 +129,8 @@ impl Controller {
                 }
                 Finding::Change(change) => self.change(now, at, change),
                 Finding::Labelled(episode) => {
-                    let text = format!("the episode was {}: {}", episode.label.as_str(), episode.why);
+                    let text =
+                        format!("the episode was {}: {}", episode.label.as_str(), episode.why);
                     let mut record = self.blank(now, RecordKind::EpisodeLabelled, at, text);
                     record.details = serde_json::to_value(&*episode).unwrap_or(Value::Null);
                     self.write(record);
@@ -150,7 +151,12 @@ impl Controller {
         self.write(record);
     }
 
-    fn order(&mut self, now: Timestamp, service: &str, command: Command) -> Result<(), CommandError> {
+    fn order(
+        &mut self,
+        now: Timestamp,
+        service: &str,
+        command: Command,
+    ) -> Result<(), CommandError> {
         let Some(at) = self.position(service) else {
             let known: Vec<_> = self.services.iter().map(|known| &*known.plan.name).collect();
             return Err(CommandError::UnknownService(service.to_owned(), known.join(", ")));
@@ -174,7 +180,7 @@ impl Controller {
     /// Takes a step of the phase machine, in the order that its kind demands.
     fn change(&mut self, now: Timestamp, at: usize, change: Change) {
         let record = self.record_of(now, at, &change);
-        if change.exposes() {
+        if change.kind.exposes() {
             let waits = self.services[at].pending.as_ref();
             if waits.is_some_and(|pending| pending.change.kind == change.kind) {
                 return; // already on its way to the disk
@@ -197,7 +203,7 @@ impl Controller {
             self.services[at].unwritable = false;
             self.services[at].apply(now, &change);
             self.publish_weights(&[at]);
-            self.outputs.push(Output::Notify(Event { record }));
+            self.outputs.push(Output::Notify(Box::new(record)));
             self.tell_urgency(at);
         }
     }
@@ -289,7 +295,7 @@ impl Controller {
 
     /// Hands a record to the journal and to whoever listens.
     fn write(&mut self, record: Record) {
-        self.outputs.push(Output::Notify(Event { record: record.clone() }));
+        self.outputs.push(Output::Notify(Box::new(record.clone())));
         self.append(record);
     }
 

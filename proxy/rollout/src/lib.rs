@@ -3,7 +3,7 @@
 //! Pure: the controller is told what happened and when, and answers what to do. It never waits,
 //! locks or reads a clock, so it runs the same in the proxy, in a simulation and over a journal.
 
-// mod controller;
+mod controller;
 mod machine;
 #[cfg(test)]
 mod machine_table;
@@ -11,11 +11,11 @@ mod message;
 mod phase;
 mod plan;
 mod record;
-// mod service;
+mod service;
 
-// pub use controller::Controller;
+pub use controller::Controller;
 pub use message::{
-    Command, CommandError, Event, Input, Output, ServiceStatus, Ticket, Urgency, VersionStatus,
+    Command, CommandError, Input, Output, ServiceStatus, Ticket, Urgency, VersionStatus,
 };
 pub use phase::{Phase, ServiceState};
 pub use plan::{Mode, OnAnomaly, Plan, RolloutPolicy, ServicePlan, Stage};

@@ -35,20 +35,6 @@ pub(crate) struct Change {
     pub(crate) text: String,
 }
 
-impl Change {
-    /// Whether it may put users on the canary: such a change is durable before it is published.
-    pub(crate) fn exposes(&self) -> bool {
-        matches!(
-            self.kind,
-            RecordKind::RolloutStarted
-                | RecordKind::StageAdvanced
-                | RecordKind::Restored
-                | RecordKind::Promoted
-                | RecordKind::Retried
-        )
-    }
-}
-
 /// The first stage of a version that has not been seen before.
 pub(crate) fn start(
     stable: &Arc<str>,
@@ -230,9 +216,8 @@ pub(crate) fn command(
     now: Timestamp,
 ) -> Option<Change> {
     let asked = || format!("asked for by an operator ({})", command.as_str());
-    let by_operator = |kind, state| {
-        Some(Change { kind, state, reason: Some("operator"), text: asked() })
-    };
+    let by_operator =
+        |kind, state| Some(Change { kind, state, reason: Some("operator"), text: asked() });
     match (command, state.phase) {
         (Command::Promote, Phase::Progressing | Phase::Paused) => {
             Some(Change { reason: Some("operator"), ..promote(state, asked()) })

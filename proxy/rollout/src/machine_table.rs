@@ -59,8 +59,7 @@ fn policy(words: &[&str]) -> RolloutPolicy {
 }
 
 fn stands(state: &ServiceState) -> String {
-    let mut words =
-        format!("{} {} {}", state.phase.as_str(), state.stage + 1, state.weight);
+    let mut words = format!("{} {} {}", state.phase.as_str(), state.stage + 1, state.weight);
     if state.withdrawn_since.is_some() {
         words.push_str(" withdrawn");
     }

@@ -85,8 +85,8 @@ pub enum Output {
         /// The line.
         record: Box<Record>,
     },
-    /// Tell whoever listens (event stream, log).
-    Notify(Event),
+    /// Tell whoever listens (event stream, log). The record may not be on the disk yet.
+    Notify(Box<Record>),
     /// Probe this service at this urgency from now on.
     ProbeRate {
         /// The service's name.
@@ -107,14 +107,6 @@ pub enum Urgency {
     /// An anomaly is open and its nature unknown: as often as allowed, and where the service has
     /// no probe, a plain GET of its routes.
     Suspicion,
-}
-
-/// Something worth telling.
-#[derive(Debug, Clone, Serialize)]
-pub struct Event {
-    /// The record, which may not be on the disk yet.
-    #[serde(flatten)]
-    pub record: Record,
 }
 
 /// Why a command was not carried out.

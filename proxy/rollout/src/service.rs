@@ -83,7 +83,8 @@ impl ServiceRollout {
         }
         let exposure = Exposure {
             weight: self.state.weight.ratio(),
-            withdrawn: self.state.withdrawn_since.is_some() || self.state.phase == Phase::RolledBack,
+            withdrawn: self.state.withdrawn_since.is_some()
+                || self.state.phase == Phase::RolledBack,
         };
         self.evaluator.observe(now, tick, exposure);
         let mut findings = Vec::new();
@@ -133,7 +134,12 @@ impl ServiceRollout {
     }
 
     /// Reports, once per cause, that a stage which is over does not end.
-    fn stand_still(&mut self, now: Timestamp, evaluation: &Evaluation, findings: &mut Vec<Finding>) {
+    fn stand_still(
+        &mut self,
+        now: Timestamp,
+        evaluation: &Evaluation,
+        findings: &mut Vec<Finding>,
+    ) {
         let waits = self.state.phase == Phase::Progressing
             && evaluation.verdict == Verdict::InsufficientEvidence
             && machine::hold_is_over(&self.state, &self.plan.policy, now);
