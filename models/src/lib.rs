@@ -11,12 +11,14 @@ mod evaluator;
 mod evidence;
 mod features;
 pub mod fit;
+mod kernel;
 pub mod latency;
 mod outcome;
 mod predictor;
 mod sample;
 mod settings;
 mod time;
+pub mod world;
 
 pub use baseline::BaselineProfile;
 pub use episode::{CHECKPOINTS, Episode};

@@ -121,13 +121,6 @@ impl Model {
         Ok(())
     }
 
-    /// The members' averaged log-odds, before calibration.
-    pub(crate) fn score(&self, row: &[Option<f64>]) -> f64 {
-        let inputs = self.scaler.transform(row);
-        let forest = self.forest.predict(&inputs, &mut vec![0.0; inputs.len()]);
-        (self.logistic.log_odds(&inputs) + forest_log_odds(forest)) / 2.0
-    }
-
     fn forecast(&self, row: &[Option<f64>]) -> Forecast {
         let inputs = self.scaler.transform(row);
         let mut credit = vec![0.0; inputs.len()];
@@ -234,3 +227,6 @@ impl Predictor {
         self.model.forecast(&features.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

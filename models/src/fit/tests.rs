@@ -1,0 +1,133 @@
+use super::*;
+use rand::RngExt;
+
+/// Rows with a signal in two features, noise in the others, and gaps.
+pub(crate) fn planted(deployments: u64, rows_each: u64, seed: u64) -> Vec<TrainingRow> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut row = |deployment| {
+        let mut values: Vec<Option<f64>> =
+            FEATURES.iter().map(|_| Some(rng.random_range(-1.0..1.0))).collect();
+        let strength = 3.0 * values[0].unwrap_or(0.0) - 2.0 * values[3].unwrap_or(0.0);
+        let sustained = rng.random::<f64>() < 1.0 / (1.0 + f64::exp(-2.0 * strength));
+        values[5] = values[5].filter(|_| rng.random::<f64>() < 0.7);
+        TrainingRow { deployment, features: FeatureVector(values), sustained }
+    };
+    (0..deployments * rows_each).map(|i| row(i / rows_each)).collect()
+}
+
+fn forecasts(predictor: &Predictor, rows: &[TrainingRow]) -> Vec<(f64, bool)> {
+    rows.iter().map(|row| (predictor.forecast(&row.features).probability, row.sustained)).collect()
+}
+
+#[test]
+fn finds_what_was_planted_and_says_it_honestly_on_deployments_it_has_not_seen() {
+    let predictor = fit(&planted(400, 2, 1), 7).unwrap();
+    let unseen = forecasts(&predictor, &planted(400, 2, 2));
+    // The labels are noisy: a forecast from the true probabilities reaches 0.93.
+    assert!(quality::auc(&unseen).unwrap() > 0.89, "{:?}", quality::auc(&unseen));
+    assert!(quality::brier(&unseen) < 0.14, "{}", quality::brier(&unseen));
+    assert!(quality::calibration_error(&unseen) < 0.07, "{}", quality::calibration_error(&unseen));
+    assert!(predictor.provenance().calibrated);
+}
+
+#[test]
+fn forecasts_rise_with_the_planted_feature() {
+    let predictor = fit(&planted(300, 2, 1), 7).unwrap();
+    let at = |value| {
+        let mut values = vec![Some(0.0); FEATURES.len()];
+        values[0] = Some(value);
+        predictor.forecast(&FeatureVector(values)).probability
+    };
+    assert!(at(-0.8) < 0.2 && at(-0.8) < at(0.0) && at(0.0) < at(0.8) && at(0.8) > 0.8);
+}
+
+#[test]
+fn a_small_set_is_fitted_but_not_calibrated() {
+    let predictor = fit(&planted(30, 2, 1), 7).unwrap();
+    assert!(!predictor.provenance().calibrated);
+    assert_eq!(predictor.provenance().deployments, 30);
+}
+
+#[test]
+fn one_deployment_is_enough_to_fit() {
+    assert!(fit(&planted(1, 40, 1), 7).is_ok());
+}
+
+#[test]
+fn the_same_rows_and_seed_give_the_same_file_and_another_seed_another() {
+    let rows = planted(60, 2, 1);
+    assert_eq!(fit(&rows, 7).unwrap().to_bytes(), fit(&rows, 7).unwrap().to_bytes());
+    assert_ne!(fit(&rows, 7).unwrap().to_bytes(), fit(&rows, 8).unwrap().to_bytes());
+}
+
+#[test]
+fn nothing_to_learn_from_is_refused() {
+    assert_eq!(fit(&[], 7), Err(FitError::Empty));
+}
+
+#[test]
+fn one_kind_of_label_is_refused() {
+    let mut rows = planted(30, 2, 1);
+    rows.iter_mut().for_each(|row| row.sustained = true);
+    assert_eq!(fit(&rows, 7), Err(FitError::SingleClass { sustained: true }));
+}
+
+#[test]
+fn values_that_are_not_finite_are_refused_by_row_and_name() {
+    for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut rows = planted(30, 2, 1);
+        rows[11].features.0[2] = Some(odd);
+        let expected = FitError::NotFinite { row: 11, feature: FEATURES[2].to_string() };
+        assert_eq!(fit(&rows, 7), Err(expected));
+    }
+}
+
+#[test]
+fn rows_of_another_width_are_refused() {
+    let mut rows = planted(30, 2, 1);
+    rows[4].features.0.pop();
+    let (found, expected) = (FEATURES.len() - 1, FEATURES.len());
+    assert_eq!(fit(&rows, 7), Err(FitError::Width { row: 4, found, expected }));
+}
+
+#[test]
+fn labels_that_have_nothing_to_do_with_the_features_give_no_confident_model() {
+    let mut rows = planted(400, 1, 1);
+    let labels: Vec<bool> = planted(400, 1, 2).iter().map(|row| row.sustained).collect();
+    rows.iter_mut().zip(labels).for_each(|(row, label)| row.sustained = label);
+    match fit(&rows, 7) {
+        Err(refused) => assert_eq!(refused, FitError::Uninformative),
+        Ok(predictor) => {
+            let sure =
+                forecasts(&predictor, &rows).iter().filter(|(p, _)| (p - 0.5).abs() > 0.4).count();
+            assert!(sure < 20, "{sure} of 400 forecasts are sure of noise");
+        }
+    }
+}
+
+#[test]
+fn columns_that_are_constant_or_never_there_do_no_harm() {
+    let mut rows = planted(60, 2, 1);
+    for row in &mut rows {
+        row.features.0[1] = Some(42.0);
+        row.features.0[2] = None;
+    }
+    let predictor = fit(&rows, 7).unwrap();
+    let mut odd = rows[0].features.clone();
+    odd.0[1] = Some(-1e9);
+    odd.0[2] = Some(1e9);
+    assert_eq!(
+        predictor.forecast(&odd).probability,
+        predictor.forecast(&rows[0].features).probability,
+        "what never varied in training has no say"
+    );
+}
+
+#[test]
+fn folds_keep_a_deployment_together_and_cover_all() {
+    let deployments: BTreeSet<u64> = (0..23).collect();
+    let folds = folds(&deployments, 3);
+    assert_eq!(folds.len(), FOLDS);
+    assert_eq!(folds.iter().map(BTreeSet::len).sum::<usize>(), 23);
+    assert_eq!(folds.into_iter().flatten().collect::<BTreeSet<_>>(), deployments);
+}

@@ -1,0 +1,119 @@
+//! The service that a release is made on: its traffic, its speed, its probes.
+
+use super::dice::Dice;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a service is like while nothing is wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceShape {
+    /// Requests of users per second, both variants together.
+    pub requests_per_second: f64,
+    /// Share of users that the release begins with, 0 to 1.
+    pub weight: f64,
+    /// Probability that a request fails.
+    pub error_rate: f64,
+    /// Probability that a request is answered with 4xx.
+    pub client_error_rate: f64,
+    /// Share of the traffic by route; they sum to 1.
+    pub route_shares: Vec<f64>,
+    /// Names of the routes.
+    pub route_names: Vec<Arc<str>>,
+    /// Median latency by route, in microseconds.
+    pub medians: Vec<f64>,
+    /// Deviation of the logarithm of latencies.
+    pub sigma: f64,
+    /// When the proxy gives up on an answer.
+    pub timeout: Duration,
+    /// Bytes of an answer.
+    pub bytes: u64,
+    /// Routes that each probe's steps go to.
+    pub probes: Vec<Vec<usize>>,
+    /// Names of the probes.
+    pub probe_names: Vec<Arc<str>>,
+    /// Whether the probes look at more than the status: else they cannot see a wrong body.
+    pub probes_assert: bool,
+    /// Probe rounds per second, over all probes, while nothing is suspected; 0 without configured probes.
+    pub probe_rate: f64,
+    /// Whether CPU, memory and restarts are known.
+    pub tells_resources: bool,
+    /// CPU seconds per request.
+    pub cpu_per_request: f64,
+    /// Resident bytes.
+    pub memory: f64,
+}
+
+impl ServiceShape {
+    /// A web shop of 200 requests per second on three routes with one probe, a tenth of its users on
+    /// the canary: the service that the product's own targets are stated for.
+    pub fn shop() -> ServiceShape {
+        ServiceShape {
+            requests_per_second: 200.0,
+            weight: 0.1,
+            error_rate: 0.001,
+            client_error_rate: 0.01,
+            route_shares: vec![0.6, 0.3, 0.1],
+            medians: vec![8_000.0, 15_000.0, 30_000.0],
+            sigma: 0.4,
+            timeout: Duration::from_secs(10),
+            bytes: 2048,
+            probes: vec![vec![0, 1]],
+            probes_assert: true,
+            probe_rate: 0.5,
+            tells_resources: false,
+            cpu_per_request: 0.001,
+            memory: 100e6,
+            route_names: vec![],
+            probe_names: vec![],
+        }
+        .named()
+    }
+
+    /// Number of routes.
+    pub fn routes(&self) -> usize {
+        self.route_shares.len()
+    }
+
+    pub(super) fn draw(dice: &mut Dice) -> ServiceShape {
+        let routes = dice.pick(1, &[1, 2, 3, 5, 7]);
+        let shares: Vec<f64> = (0..routes).map(|_| dice.scale(1.0, 8.0)).collect();
+        let total: f64 = shares.iter().sum();
+        let median = dice.scale(2e3, 150e3);
+        // Some services have no probes of their own: plain GETs of each route under suspicion only.
+        let own_probes = dice.chance(0.7);
+        let probes = if own_probes {
+            let steps = |dice: &mut Dice| {
+                (0..dice.whole(1, 3)).map(|_| dice.whole(0, routes - 1)).collect()
+            };
+            (0..dice.whole(1, 3)).map(|_| steps(dice)).collect()
+        } else {
+            (0..routes).map(|route| vec![route]).collect()
+        };
+        ServiceShape {
+            requests_per_second: dice.scale(2.0, 400.0),
+            weight: dice.pick(0.01, &[0.02, 0.05, 0.1, 0.1, 0.25, 0.5]),
+            error_rate: dice.scale(0.0005, 0.006),
+            client_error_rate: dice.scale(0.001, 0.05),
+            route_shares: shares.iter().map(|share| share / total).collect(),
+            medians: (0..routes).map(|_| median * dice.scale(0.5, 3.0)).collect(),
+            sigma: dice.between(0.2, 0.9),
+            timeout: Duration::from_secs(dice.whole(3, 30) as u64),
+            bytes: dice.scale(200.0, 50e3) as u64,
+            probe_rate: if own_probes { dice.scale(0.1, 1.0) } else { 0.0 },
+            probes_assert: own_probes,
+            probes,
+            tells_resources: dice.chance(0.5),
+            cpu_per_request: dice.scale(0.0002, 0.02),
+            memory: dice.scale(20e6, 2e9),
+            route_names: vec![],
+            probe_names: vec![],
+        }
+        .named()
+    }
+
+    fn named(mut self) -> ServiceShape {
+        self.route_names = (0..self.routes()).map(|n| format!("route-{n}").into()).collect();
+        self.probe_names = (0..self.probes.len()).map(|n| format!("probe-{n}").into()).collect();
+        self
+    }
+}

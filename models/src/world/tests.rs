@@ -1,0 +1,209 @@
+use super::*;
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn exposed(weight: f64) -> Exposure {
+    Exposure { weight, withdrawn: false }
+}
+
+fn withdrawn() -> Exposure {
+    Exposure { weight: 0.0, withdrawn: true }
+}
+
+/// The canary's and stable's live samples of many ticks, all routes together.
+fn totals(ticks: &[ServiceTick]) -> Pair<Sample> {
+    let mut sum = Pair::<Sample>::default();
+    for live in ticks.iter().flat_map(|tick| &tick.live) {
+        for (to, from) in
+            [(&mut sum.stable, &live.samples.stable), (&mut sum.canary, &live.samples.canary)]
+        {
+            to.outcomes.merge(&from.outcomes);
+            let buckets = from.latency.0.iter();
+            add_buckets(
+                &mut to.latency,
+                buckets.flat_map(|(b, n)| std::iter::repeat_n(*b, *n as usize)).collect(),
+            );
+        }
+    }
+    sum
+}
+
+fn run(world: &mut World, seconds: u64, exposure: Exposure, probe_rate: f64) -> Vec<ServiceTick> {
+    (0..seconds).map(|_| world.tick(SECOND, exposure, probe_rate)).collect()
+}
+
+/// `observed` events are within five standard deviations of a Poisson count of this mean.
+#[track_caller]
+fn near(observed: u64, mean: f64) {
+    let distance = (observed as f64 - mean).abs() / mean.sqrt();
+    assert!(distance < 5.0, "{observed} for a mean of {mean}");
+}
+
+#[test]
+fn a_healthy_world_has_the_rates_of_its_service() {
+    let mut world = World::with_service(ServiceShape::shop(), Family::Healthy, 1);
+    let ticks = run(&mut world, 2000, exposed(0.1), 2.0);
+    let live = totals(&ticks);
+    near(live.stable.outcomes.total(), 2000.0 * 180.0);
+    near(live.canary.outcomes.total(), 2000.0 * 20.0);
+    near(live.stable.outcomes.failures(), 2000.0 * 180.0 * 0.001);
+    near(live.stable.outcomes.of(Outcome::ClientError), 2000.0 * 180.0 * 0.01);
+    assert_eq!(live.stable.latency.total(), live.stable.outcomes.total());
+    near(ticks.iter().map(|tick| tick.probes.len() as u64).sum(), 2000.0 * 2.0);
+    assert_eq!(world.fault(), None);
+}
+
+#[test]
+fn latencies_have_the_medians_of_their_routes() {
+    let mut world = World::with_service(ServiceShape::shop(), Family::Healthy, 2);
+    let ticks = run(&mut world, 300, exposed(0.1), 0.0);
+    for (route, median) in ["route-0", "route-1", "route-2"].iter().zip([8e3, 15e3, 30e3]) {
+        let of_route: Vec<ServiceTick> = ticks
+            .iter()
+            .map(|tick| ServiceTick {
+                live: tick.live.iter().filter(|live| &*live.route == *route).cloned().collect(),
+                ..ServiceTick::default()
+            })
+            .collect();
+        let found = totals(&of_route).stable.latency.quantile(0.5).unwrap() as f64;
+        assert!((found / median - 1.0).abs() < 0.05, "{route}: {found} for {median}");
+    }
+}
+
+#[test]
+fn a_dead_canary_fails_its_share_and_stable_does_not() {
+    let world =
+        (0..).map(|seed| World::with_service(ServiceShape::shop(), Family::DeadOnArrival, seed));
+    let mut world = world.into_iter().find(|w| w.faults[0].effect.failures == 1.0).unwrap();
+    let ticks = run(&mut world, 60, exposed(0.1), 5.0);
+    let live = totals(&ticks);
+    assert_eq!(live.canary.outcomes.failures(), live.canary.outcomes.total());
+    assert!(live.stable.outcomes.failures() < 40);
+    for round in ticks.iter().flat_map(|tick| &tick.probes) {
+        assert!(round.results.canary.outcome.is_failure());
+    }
+}
+
+#[test]
+fn a_blip_begins_and_ends_where_it_says() {
+    let mut world = World::with_service(ServiceShape::shop(), Family::Blip, 4);
+    let (begins, ends) = world.fault().unwrap();
+    let ends = ends.unwrap();
+    assert!(ends - begins <= Duration::from_secs(4));
+    let (mut inside, mut outside) = ((0, 0), (0, 0));
+    for _ in 0..1500 {
+        let from = world.elapsed();
+        let tick = world.tick(Duration::from_millis(100), exposed(0.5), 0.0);
+        let middle = from + Duration::from_millis(50);
+        let counted = if middle >= begins && middle < ends { &mut inside } else { &mut outside };
+        let canary = totals(&[tick]).canary.outcomes;
+        *counted = (counted.0 + canary.failures(), counted.1 + canary.total());
+    }
+    let share = world.faults[0].effect.failures;
+    near(inside.0, inside.1 as f64 * share);
+    near(outside.0, outside.1 as f64 * 0.001);
+}
+
+#[test]
+fn a_fault_of_load_vanishes_when_users_have_left() {
+    let mut world = World::with_service(ServiceShape::shop(), Family::LoadDependent, 3);
+    run(&mut world, 130, exposed(0.1), 0.0);
+    let failing = totals(&run(&mut world, 60, exposed(0.1), 0.0)).canary.outcomes;
+    assert!(failing.failures() * 50 > failing.total(), "{failing:?}");
+    let probes = run(&mut world, 60, withdrawn(), 5.0);
+    let failed = probes.iter().flat_map(|tick| &tick.probes);
+    assert!(failed.filter(|round| round.results.canary.outcome.is_failure()).count() <= 3);
+}
+
+#[test]
+fn hanging_requests_are_seen_as_slow_at_once_and_as_timeouts_when_the_proxy_gives_up() {
+    let mut world = World::with_service(ServiceShape::shop(), Family::HangsLasting, 5);
+    world.faults[0].begins = 0.0;
+    world.faults[0].effect.hangs = 1.0;
+    let early = totals(&run(&mut world, 5, exposed(0.5), 1.0)).canary;
+    assert_eq!(early.outcomes.total(), 0);
+    assert!(early.latency.above(900_000) > 100);
+    let rest = run(&mut world, 15, withdrawn(), 1.0);
+    near(totals(&rest).canary.outcomes.of(Outcome::Timeout), 500.0);
+    let probes: Vec<_> = rest.iter().flat_map(|tick| &tick.probes).collect();
+    assert!((1..=4).contains(&probes.len()), "one at a time, five seconds each: {}", probes.len());
+}
+
+#[test]
+fn nobody_is_sent_to_a_withdrawn_canary() {
+    let mut world = World::with_service(ServiceShape::shop(), Family::Healthy, 6);
+    let exposure = Exposure { weight: 0.3, withdrawn: true };
+    assert_eq!(totals(&run(&mut world, 30, exposure, 1.0)).canary, Sample::default());
+}
+
+#[test]
+fn a_shared_outage_hits_both_alike() {
+    let mut world = World::with_service(ServiceShape::shop(), Family::SharedOutage, 8);
+    let (begins, _) = world.fault().unwrap();
+    run(&mut world, begins.as_secs() + 1, exposed(0.5), 0.0);
+    let live = totals(&run(&mut world, 25, exposed(0.5), 0.0));
+    let share = world.faults[0].effect.failures;
+    near(live.stable.outcomes.failures(), live.stable.outcomes.total() as f64 * (share + 0.001));
+    near(live.canary.outcomes.failures(), live.canary.outcomes.total() as f64 * (share + 0.001));
+}
+
+#[test]
+fn a_wrong_body_is_seen_by_asserting_probes_only() {
+    let mut world = World::with_service(ServiceShape::shop(), Family::CorruptBody, 9);
+    world.faults[0].begins = 0.0;
+    world.faults[0].route = None;
+    let ticks = run(&mut world, 100, exposed(0.1), 5.0);
+    assert!(totals(&ticks).canary.outcomes.failures() < 20);
+    let wrong = |side: fn(&ProbeRound) -> Outcome| {
+        let rounds = ticks.iter().flat_map(|tick| &tick.probes);
+        rounds.filter(|round| side(round) == Outcome::Assertion).count()
+    };
+    assert!(wrong(|round| round.results.canary.outcome) > 50);
+    assert_eq!(wrong(|round| round.results.stable.outcome), 0);
+}
+
+#[test]
+fn what_lasts_lasts_and_what_passes_passes() {
+    for family in Family::ALL {
+        for seed in 0..50 {
+            let world = World::new(family, seed);
+            match (family.truth(), world.fault()) {
+                (Truth::Sustained, Some((_, end))) => assert_eq!(end, None, "{family:?} {seed}"),
+                (Truth::Transient, Some((begin, end))) => {
+                    let length = end.unwrap() - begin;
+                    assert!(length <= Duration::from_secs(240), "{family:?} {seed}: {length:?}");
+                }
+                (Truth::Null, _) => {}
+                (_, None) => panic!("{family:?} {seed} has no fault"),
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn the_same_seed_gives_the_same_world(family in 0..Family::ALL.len(), seed: u64) {
+        let run = || {
+            let mut world = World::new(Family::ALL[family], seed);
+            let weight = world.service().weight;
+            let mut ticks = run(&mut world, 40, exposed(weight), 1.0);
+            ticks.extend(super::tests::run(&mut world, 10, withdrawn(), 5.0));
+            ticks
+        };
+        prop_assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn counts_agree_with_each_other(family in 0..Family::ALL.len(), seed: u64) {
+        let mut world = World::new(Family::ALL[family], seed);
+        for tick in run(&mut world, 30, exposed(0.2), 2.0) {
+            prop_assert_eq!(tick.span_ms, 1000);
+            for live in &tick.live {
+                let sorted = |counts: &LatencyCounts| counts.0.windows(2).all(|w| w[0].0 < w[1].0);
+                prop_assert!(sorted(&live.samples.stable.latency) && sorted(&live.samples.canary.latency));
+            }
+        }
+    }
+}
