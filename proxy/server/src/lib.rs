@@ -2,3 +2,5 @@
 //! Modules are declared here, not in `main.rs`.
 
 pub mod command;
+pub mod demo;
+mod control;
