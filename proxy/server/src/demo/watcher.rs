@@ -1,0 +1,83 @@
+//! What the proxy says of the rollout, read from its admin API.
+
+use super::client::Client;
+use super::stage::SERVICE;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The fields of `GET /api/v1/services/NAME` that are shown.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    pub(super) phase: String,
+    pub(super) stage: usize,
+    pub(super) stages: usize,
+    /// Percent of users on the canary.
+    pub(super) weight: f64,
+    pub(super) anomaly_score: f64,
+    pub(super) failure_probability: Option<f64>,
+    pub(super) withdrawn: bool,
+    pub(super) verdict: String,
+    pub(super) reasons: Vec<Reason>,
+}
+
+/// Why the proxy does what it does.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Reason {
+    pub(super) text: String,
+}
+
+/// One entry of `GET /api/v1/events`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Event {
+    /// Names the decision in `GET /api/v1/decisions/ID`.
+    pub(super) id: Option<u64>,
+    /// Milliseconds since the Unix epoch.
+    pub(super) at: u64,
+    pub(super) kind: String,
+    pub(super) service: Option<String>,
+    pub(super) text: String,
+}
+
+/// Keeps the newest status and all events.
+pub(super) struct Watcher {
+    admin: Client,
+    pub(super) status: Status,
+    pub(super) events: Vec<Event>,
+}
+
+impl Watcher {
+    pub(super) fn new(admin: Client) -> Self {
+        Watcher { admin, status: Status::default(), events: Vec::new() }
+    }
+
+    /// Reads both anew; returns how many events are new.
+    ///
+    /// # Errors
+    /// The API does not answer, or not in its format.
+    pub(super) async fn look(&mut self) -> anyhow::Result<usize> {
+        let status = self.admin.get(&format!("/api/v1/services/{SERVICE}")).await?;
+        self.status = serde_json::from_value(status)?;
+        let events: Vec<Event> = serde_json::from_value(self.admin.get("/api/v1/events").await?)?;
+        let known = self.events.len();
+        let ours = |event: &Event| event.service.as_deref().is_none_or(|name| name == SERVICE);
+        self.events = events.into_iter().filter(ours).collect();
+        self.events.sort_by_key(|event| event.at);
+        Ok(self.events.len().saturating_sub(known))
+    }
+
+    /// The first event of a kind.
+    pub(super) fn first(&self, kind: &str) -> Option<&Event> {
+        self.events.iter().find(|event| event.kind == kind)
+    }
+
+    /// Everything that a decision rested on.
+    ///
+    /// # Errors
+    /// There is no such decision, or the API does not answer.
+    pub(super) async fn decision(&self, id: u64) -> anyhow::Result<Value> {
+        self.admin.get(&format!("/api/v1/decisions/{id}")).await
+    }
+}
