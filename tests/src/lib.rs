@@ -1,1 +1,3 @@
-//! placeholder
+//! What the cases under `tests/` stand on.
+
+pub mod simulation;

@@ -248,20 +248,20 @@ impl Controller {
             .into_iter()
             .map(|rollout| (rollout.plan.name.clone(), rollout))
             .collect();
-        let mut starts = Vec::new();
+        let mut changes = Vec::new();
         for plan in services {
             let rollout = match before.remove(&plan.name) {
                 Some(rollout) => rollout,
                 None => self.revive(now, &plan),
             };
-            self.services.push(adopt(rollout, plan, now, &mut starts));
+            self.services.push(adopt(rollout, plan, now, &mut changes));
         }
         for (name, rollout) in before {
             self.parked.insert(name, rollout.state);
         }
         let everyone: Vec<usize> = (0..self.services.len()).collect();
         self.publish_weights(&everyone);
-        for (service, change) in starts {
+        for (service, change) in changes {
             if let Some(at) = self.position(&service) {
                 self.change(now, at, change);
             }
@@ -358,12 +358,12 @@ impl Controller {
     }
 }
 
-/// Brings a rollout under a new plan. Changes that expose users are pushed to `starts`.
+/// Brings a rollout under a new plan; what that changes for users is pushed to `changes`.
 fn adopt(
     mut rollout: ServiceRollout,
     plan: ServicePlan,
     now: Timestamp,
-    starts: &mut Vec<(Arc<str>, Change)>,
+    changes: &mut Vec<(Arc<str>, Change)>,
 ) -> ServiceRollout {
     // A change on its way was decided under the old configuration: the next look decides anew.
     rollout.pending = None;
@@ -379,7 +379,7 @@ fn adopt(
     if rollout.state.canary_version.as_ref() != Some(&canary) {
         let change = machine::start(&plan.stable_version, &canary, &plan.policy, now);
         let idle = ServiceState::idle(plan.stable_version.clone(), now);
-        starts.push((plan.name.clone(), change));
+        changes.push((plan.name.clone(), change));
         return ServiceRollout::new(plan, idle, now);
     }
     rollout.state.stable_version = plan.stable_version.clone();
@@ -392,13 +392,11 @@ fn adopt(
                 rollout.state.stage + 1,
                 plan.policy.stages.len()
             );
-            if asked > rollout.state.weight {
-                let state = ServiceState { weight: asked, ..rollout.state.clone() };
-                let kind = RecordKind::StageAdvanced;
-                starts.push((plan.name.clone(), Change { kind, state, reason: None, text }));
-            } else {
-                rollout.state.weight = asked;
-            }
+            // Fewer users at once, more only when it is written down.
+            let grows = asked > rollout.state.weight;
+            let kind = if grows { RecordKind::StageAdvanced } else { RecordKind::ConfigReloaded };
+            let state = ServiceState { weight: asked, ..rollout.state.clone() };
+            changes.push((plan.name.clone(), Change { kind, state, reason: None, text }));
         }
     }
     rollout.reconfigure(plan);

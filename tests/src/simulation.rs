@@ -1,0 +1,326 @@
+//! The controller under virtual time: a journal that fails and lags, crashes, reloads, operators.
+//!
+//! After every answer of the controller a shadow model checks the invariants of the architecture
+//! (README, "Invariants"): it knows what is on the disk, what is published and what was taken back,
+//! and nothing of how the controller decides.
+
+use serinus_models::{Predictor, ServiceTick, Timestamp};
+use serinus_rollout::{
+    Command, Controller, Input, Output, Phase, Plan, Record, RecordKind, RolloutPolicy,
+    ServicePlan, ServiceState, ServiceStatus, Ticket, Urgency,
+};
+use serinus_routing::{Pool, RouteSpec, RouteTable, Service, ServiceIndex, Sticky, Weight};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When the simulated world begins: any time will do.
+const EPOCH: Timestamp = Timestamp(1_700_000_000_000);
+
+/// A service of the simulated configuration.
+#[derive(Debug, Clone)]
+pub struct SimulatedService {
+    /// Its name.
+    pub name: &'static str,
+    /// The version on trial, if any.
+    pub canary: Option<&'static str>,
+    /// How it is rolled out.
+    pub policy: RolloutPolicy,
+}
+
+/// A plan of these services with one route each.
+pub fn plan(services: &[SimulatedService]) -> Plan {
+    let pool = |version: &str| Pool {
+        version: version.into(),
+        endpoints: [Arc::from("127.0.0.1:1")].into(),
+    };
+    let routes: Vec<RouteSpec> = services
+        .iter()
+        .enumerate()
+        .map(|(at, service)| RouteSpec {
+            name: service.name.into(),
+            hosts: vec![format!("{}.test", service.name)],
+            path_prefix: "/".into(),
+            service: ServiceIndex(at as u32),
+        })
+        .collect();
+    let table = services
+        .iter()
+        .map(|service| Service {
+            name: service.name.into(),
+            stable: pool("1.0"),
+            canary: service.canary.map(pool),
+            weight: Weight::ZERO,
+            sticky: Sticky::Cookie,
+            shield: true,
+            expose_variant_header: false,
+        })
+        .collect();
+    Plan {
+        table: RouteTable::new(&routes, table).expect("one route for each host"),
+        services: services
+            .iter()
+            .enumerate()
+            .map(|(at, service)| ServicePlan {
+                name: service.name.into(),
+                index: ServiceIndex(at as u32),
+                stable_version: "1.0".into(),
+                canary_version: service.canary.map(Arc::from),
+                policy: service.policy.clone(),
+                probed: true,
+            })
+            .collect(),
+        config_hash: "simulated".into(),
+    }
+}
+
+/// A disk that may refuse, and may take its time.
+#[derive(Debug, Default)]
+struct SimulatedJournal {
+    on_disk: Vec<Record>,
+    /// Appended and not answered yet, in order.
+    queue: VecDeque<(Ticket, Record)>,
+}
+
+impl SimulatedJournal {
+    fn states(&self) -> BTreeMap<Arc<str>, ServiceState> {
+        let with_state = |record: &Record| Some((record.service.clone()?, record.state.clone()?));
+        self.on_disk.iter().filter_map(with_state).collect()
+    }
+}
+
+/// One run of the controller in a simulated world.
+#[derive(Debug)]
+pub struct Simulation {
+    controller: Controller,
+    services: Vec<SimulatedService>,
+    predictor: Option<Arc<Predictor>>,
+    journal: SimulatedJournal,
+    published: RouteTable,
+    /// Versions that were taken back and not let in again, as far as the disk or memory knows.
+    taken_back: BTreeSet<(Arc<str>, Arc<str>)>,
+    urgency: BTreeMap<Arc<str>, Urgency>,
+    /// Everything that was told to the outside, in order.
+    pub told: Vec<Record>,
+    now: Timestamp,
+}
+
+impl Simulation {
+    /// Starts with an empty disk.
+    pub fn new(services: Vec<SimulatedService>, predictor: Option<Arc<Predictor>>) -> Self {
+        let first = plan(&services);
+        let published = first.table.clone();
+        let (controller, outputs) = Controller::new(EPOCH, first, Vec::new(), predictor.clone());
+        let mut simulation = Simulation {
+            controller,
+            services,
+            predictor,
+            journal: SimulatedJournal::default(),
+            published,
+            taken_back: BTreeSet::new(),
+            urgency: BTreeMap::new(),
+            told: Vec::new(),
+            now: EPOCH,
+        };
+        simulation.carry_out(outputs);
+        simulation
+    }
+
+    /// Seconds since the beginning.
+    pub fn elapsed(&self) -> Duration {
+        self.now.since(EPOCH)
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, span: Duration) {
+        self.now = self.now + span;
+        self.tell(Input::Tick);
+    }
+
+    /// Shows the controller what was seen of a service.
+    pub fn observe(&mut self, service: &str, tick: ServiceTick) {
+        self.tell(Input::Observed { service: service.into(), tick });
+    }
+
+    /// A person asks for something; whether it was accepted.
+    pub fn command(&mut self, service: &str, command: Command) -> bool {
+        match self.controller.command(self.now, service, command) {
+            Ok(outputs) => {
+                self.carry_out(outputs);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// A new configuration.
+    pub fn reload(&mut self, services: Vec<SimulatedService>) {
+        self.services = services;
+        let plan = plan(&self.services);
+        self.tell(Input::ConfigChanged(plan));
+    }
+
+    /// The disk answers up to `most` of the waiting records, with success or without.
+    pub fn answer(&mut self, most: usize, works: bool) {
+        for _ in 0..most {
+            let Some((ticket, record)) = self.journal.queue.pop_front() else { return };
+            if works {
+                self.journal.on_disk.push(record);
+                self.tell(Input::Durable(ticket));
+            } else {
+                self.tell(Input::NotDurable(ticket));
+            }
+        }
+    }
+
+    /// Kill -9 and a new start: of the waiting records the first `reached` made it to the disk.
+    pub fn crash(&mut self, reached: usize) {
+        let queue = std::mem::take(&mut self.journal.queue);
+        self.journal.on_disk.extend(queue.into_iter().take(reached).map(|(_, record)| record));
+        let states = self.journal.states();
+        // What was only in memory is lost: the shadow starts again from the disk.
+        self.taken_back = states
+            .iter()
+            .filter(|(_, state)| state.phase == Phase::RolledBack)
+            .filter_map(|(name, state)| Some((name.clone(), state.canary_version.clone()?)))
+            .collect();
+        let plan = plan(&self.services);
+        self.published = plan.table.clone();
+        self.urgency.clear();
+        let restored = states.into_iter().collect();
+        let (controller, outputs) =
+            Controller::new(self.now, plan, restored, self.predictor.clone());
+        self.controller = controller;
+        self.carry_out(outputs);
+    }
+
+    /// A service as the API shows it.
+    pub fn status(&self, service: &str) -> ServiceStatus {
+        let status = self.controller.status();
+        status.into_iter().find(|status| &*status.name == service).expect("a configured service")
+    }
+
+    /// Users sent to the canary by the published table.
+    pub fn weight(&self, service: &str) -> Weight {
+        let index = self.published.service_named(service).expect("a configured service");
+        self.published.service(index).weight
+    }
+
+    /// How often the service's probes should run.
+    pub fn urgency(&self, service: &str) -> Urgency {
+        self.urgency.get(service).copied().unwrap_or(Urgency::Routine)
+    }
+
+    /// How often something was told of a service.
+    pub fn count(&self, service: &str, kind: RecordKind) -> usize {
+        let of_service = |record: &&Record| record.service.as_deref() == Some(service);
+        self.told.iter().filter(of_service).filter(|record| record.kind == kind).count()
+    }
+
+    fn tell(&mut self, input: Input) {
+        let outputs = self.controller.handle(self.now, input);
+        self.carry_out(outputs);
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Publish(table) => self.publish(table),
+                Output::Append { ticket, record } => self.append(ticket, *record),
+                Output::Notify(record) => self.told.push(*record),
+                Output::ProbeRate { service, urgency } => {
+                    self.urgency.insert(service, urgency);
+                }
+            }
+        }
+        self.check_status();
+    }
+
+    fn append(&mut self, ticket: Ticket, record: Record) {
+        if let (Some(service), Some(state)) = (&record.service, &record.state) {
+            let protects = matches!(
+                record.kind,
+                RecordKind::Withdrawn | RecordKind::RolledBack | RecordKind::Aborted
+            ) && record.details.get("observed_only").is_none();
+            if protects {
+                assert!(
+                    self.weight(service).is_zero() || self.is_superseded(service, state),
+                    "{service}: {} is written down before it is published",
+                    record.kind.as_str()
+                );
+            }
+            if let Some(version) = state.canary_version.clone() {
+                let release = (service.clone(), version);
+                match (record.kind, state.phase) {
+                    (RecordKind::RolledBack | RecordKind::Aborted, Phase::RolledBack) => {
+                        self.taken_back.insert(release);
+                    }
+                    (RecordKind::Retried, _) => {
+                        self.taken_back.remove(&release);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.journal.queue.push_back((ticket, record));
+    }
+
+    /// A protective record that is written again after the disk failed may be older than what is
+    /// published by then.
+    fn is_superseded(&self, service: &str, state: &ServiceState) -> bool {
+        let newest = self.journal.states();
+        newest.get(service).is_some_and(|newer| newer.stage_started > state.stage_started)
+    }
+
+    fn publish(&mut self, table: RouteTable) {
+        let on_disk = self.journal.states();
+        for service in table.services() {
+            let before = self.published.service_named(&service.name);
+            let before = before.map_or(Weight::ZERO, |at| self.published.service(at).weight);
+            if service.weight <= before {
+                continue;
+            }
+            let state = on_disk.get(&service.name);
+            assert_eq!(
+                state.map(|state| state.weight),
+                Some(service.weight),
+                "{}: users are exposed ({before} -> {}) without a word of it on the disk",
+                service.name,
+                service.weight
+            );
+            let version = service.canary.as_ref().map(|pool| pool.version.clone());
+            assert_eq!(
+                state.and_then(|state| state.canary_version.clone()),
+                version,
+                "{}: the word on the disk is about another version",
+                service.name
+            );
+        }
+        for (name, version) in &self.taken_back {
+            let Some(at) = table.service_named(name) else { continue };
+            let service = table.service(at);
+            if service.canary.as_ref().is_some_and(|canary| canary.version == *version) {
+                assert!(
+                    service.weight.is_zero(),
+                    "{name}: {version} was taken back and is out again"
+                );
+            }
+        }
+        self.published = table;
+    }
+
+    fn check_status(&self) {
+        for status in self.controller.status() {
+            let weight = self.weight(&status.name);
+            assert_eq!(status.weight, weight, "{}: the API tells another weight", status.name);
+            match status.phase {
+                Phase::Idle | Phase::RolledBack => assert!(weight.is_zero(), "{}", status.name),
+                Phase::Promoted => assert_eq!(weight, Weight::FULL, "{}", status.name),
+                Phase::Progressing | Phase::Paused if status.withdrawn => {
+                    assert!(weight.is_zero(), "{}: withdrawn at {weight}", status.name);
+                }
+                Phase::Progressing | Phase::Paused => {}
+            }
+        }
+    }
+}
