@@ -2,6 +2,7 @@
 
 mod schema;
 
+use crate::demo;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -17,12 +18,23 @@ struct Cli {
 enum Command {
     /// Print the JSON Schema of the configuration.
     Schema,
+    /// Show it all: two versions of a shop, real load, a fault, and what becomes of it.
+    Demo(demo::DemoArguments),
+    /// A shop with faults to order, for the demo and for tests.
+    #[command(hide = true)]
+    LabUpstream(demo::UpstreamArguments),
+    /// Another command of this executable that is killed when its parent dies.
+    #[command(hide = true)]
+    LabChild(demo::ChildArguments),
 }
 
 impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Schema => schema::run(),
+            Command::Demo(arguments) => demo::run(arguments),
+            Command::LabUpstream(arguments) => demo::serve_shop(arguments),
+            Command::LabChild(arguments) => demo::become_child(arguments),
         }
     }
 }
