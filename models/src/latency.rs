@@ -40,10 +40,21 @@ pub struct LatencyCounts(pub Vec<(u16, u32)>);
 impl LatencyCounts {
     /// Adds one latency in microseconds.
     pub fn record(&mut self, micros: u64) {
-        let bucket = bucket_of(micros);
+        self.add(bucket_of(micros), 1);
+    }
+
+    /// Adds `count` latencies of one bucket.
+    pub fn add(&mut self, bucket: u16, count: u32) {
         match self.0.binary_search_by_key(&bucket, |(at, _)| *at) {
-            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(1),
-            Err(at) => self.0.insert(at, (bucket, 1)),
+            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(count),
+            Err(at) => self.0.insert(at, (bucket, count)),
+        }
+    }
+
+    /// Adds another list's.
+    pub fn merge(&mut self, other: &LatencyCounts) {
+        for (bucket, count) in &other.0 {
+            self.add(*bucket, *count);
         }
     }
 

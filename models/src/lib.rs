@@ -15,6 +15,7 @@ mod kernel;
 pub mod latency;
 mod outcome;
 mod predictor;
+pub mod pretrain;
 mod sample;
 mod settings;
 mod time;
