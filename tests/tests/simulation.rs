@@ -75,10 +75,8 @@ fn undisturbed(family: Family, seed: u64, seconds: u64, policy: RolloutPolicy) -
 fn disturbed(seed: u64, step: &mut usize) {
     let mut dice = Xoshiro256PlusPlus::seed_from_u64(seed);
     let versions = [Some("2.0"), Some("2.1"), None];
-    let families = [
-        Family::ALL[dice.random_range(0..Family::ALL.len())],
-        Family::ALL[dice.random_range(0..Family::ALL.len())],
-    ];
+    let families: [Family; 2] =
+        std::array::from_fn(|_| Family::ALL[dice.random_range(0..Family::ALL.len())]);
     let names = ["shop", "search"];
     let mut config: Vec<_> = names.iter().map(|name| service(name, Some("2.0"))).collect();
     let mut worlds: Vec<_> = families.iter().map(|family| World::new(*family, seed)).collect();
@@ -107,17 +105,15 @@ fn disturbed(seed: u64, step: &mut usize) {
                 }
             }
             20..=34 => {
-                config = names
-                    .iter()
-                    .filter(|_| dice.random_bool(0.9))
-                    .map(|name| SimulatedService {
-                        policy: RolloutPolicy {
-                            stages: stages(&[(1.0, 5), (10.0, 10), (100.0, 10)]),
-                            ..policy()
-                        },
-                        ..service(name, versions[dice.random_range(0..versions.len())])
-                    })
-                    .collect();
+                config.clear();
+                for name in names {
+                    if dice.random_bool(0.9) {
+                        let version = versions[dice.random_range(0..versions.len())];
+                        let stages = stages(&[(1.0, 5), (10.0, 10), (100.0, 10)]);
+                        let policy = RolloutPolicy { stages, ..policy() };
+                        config.push(SimulatedService { policy, ..service(name, version) });
+                    }
+                }
                 simulation.reload(config.clone());
             }
             35..=44 => simulation.crash(dice.random_range(0..4)),
