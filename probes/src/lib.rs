@@ -1,1 +1,36 @@
-//! placeholder
+//! Synthetic transactions against both variants, and what their processes use.
+//!
+//! [`run_probe`] runs one probe once; [`Scheduler`] runs them all, forever, against both variants at
+//! the same moment with the same inputs; [`ResourceReader`] reads CPU, memory and restarts from the
+//! endpoints' Prometheus pages. See README.md for how probes are written.
+
+mod capture;
+mod client;
+mod cookies;
+mod expect;
+mod exposition;
+mod journey;
+mod marks;
+mod pace;
+mod page;
+mod phases;
+mod plan;
+mod received;
+mod request;
+mod resources;
+mod run;
+mod scheduler;
+mod secrets;
+mod target;
+mod template;
+mod usage;
+
+pub use marks::PROBE_AGENT;
+pub use pace::Urgency;
+pub use phases::{Phase, Phases};
+pub use plan::{Pool, ServiceProbes};
+pub use resources::{RequestCounter, ResourceReader, ServiceResources};
+pub use run::{ProbeRun, RunContext, StepRun, run_probe};
+pub use scheduler::{Round, RoundHook, Runs, Scheduler};
+pub use secrets::{REDACTED, SecretError, Secrets};
+pub use target::{Target, Tls, TlsError};

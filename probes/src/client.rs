@@ -1,0 +1,173 @@
+//! HTTP/1.1 over one connection at a time, every phase on the stopwatch.
+
+use crate::phases::{Phase, Stopwatch};
+use crate::target::{Target, Tls};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use serinus_models::Outcome;
+use std::io;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+/// The most that is read of one body, in bytes.
+pub(crate) const BODY_CAP: usize = 1 << 20;
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// Whether the connection had been left open by the request before.
+    pub(crate) reused: bool,
+}
+
+/// Why there is no whole answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExchangeError {
+    #[error("no address for {endpoint}: {source}")]
+    Resolve { endpoint: String, source: io::Error },
+    #[error("no connection to {endpoint}: {source}")]
+    Connect { endpoint: String, source: io::Error },
+    #[error("TLS handshake with {endpoint} failed: {source}")]
+    Tls { endpoint: String, source: io::Error },
+    #[error("the connection broke {during}: {source}")]
+    Broken { during: &'static str, source: hyper::Error },
+    #[error("the answer's body is larger than 1 MiB")]
+    TooLarge { status: StatusCode },
+}
+
+impl ExchangeError {
+    /// The class under which it counts.
+    pub(crate) const fn outcome(&self) -> Outcome {
+        match self {
+            ExchangeError::Resolve { .. }
+            | ExchangeError::Connect { .. }
+            | ExchangeError::Tls { .. } => Outcome::ConnectError,
+            ExchangeError::Broken { .. } => Outcome::Reset,
+            ExchangeError::TooLarge { .. } => Outcome::Assertion,
+        }
+    }
+}
+
+/// Sends requests to one endpoint, keeping the connection from one to the next where the server does.
+pub(crate) struct Client<'a> {
+    target: &'a Target,
+    kept: Option<SendRequest<Full<Bytes>>>,
+    /// The task that moves the connection's bytes; dropped with the client.
+    driver: JoinSet<()>,
+}
+
+impl<'a> Client<'a> {
+    pub(crate) fn new(target: &'a Target) -> Self {
+        Client { target, kept: None, driver: JoinSet::new() }
+    }
+
+    /// One request, one whole answer.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        watch: &mut Stopwatch,
+    ) -> Result<Answer, ExchangeError> {
+        if let Some(mut sender) = self.kept.take()
+            && sender.ready().await.is_ok()
+        {
+            watch.enter(Phase::Processing);
+            match sender.try_send_request(request.clone()).await {
+                Ok(response) => return self.receive(sender, response, true, watch).await,
+                // A server may close a kept connection at any moment, also just now: then the request
+                // goes out once more over a new one, unless it might have been carried out.
+                Err(error)
+                    if error.message().is_some()
+                        || request.method().is_idempotent()
+                            && error.error().is_incomplete_message() => {}
+                Err(error) => {
+                    let source = error.into_error();
+                    return Err(ExchangeError::Broken { during: "before an answer", source });
+                }
+            }
+        }
+        let mut sender = self.connect(watch).await?;
+        watch.enter(Phase::Processing);
+        match sender.send_request(request).await {
+            Ok(response) => self.receive(sender, response, false, watch).await,
+            Err(source) => Err(ExchangeError::Broken { during: "before an answer", source }),
+        }
+    }
+
+    async fn connect(
+        &mut self,
+        watch: &mut Stopwatch,
+    ) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
+        let endpoint = || self.target.endpoint.clone();
+        watch.enter(Phase::Resolve);
+        let addresses: Vec<_> = tokio::net::lookup_host(&self.target.endpoint)
+            .await
+            .map_err(|source| ExchangeError::Resolve { endpoint: endpoint(), source })?
+            .collect();
+        watch.enter(Phase::Connect);
+        let stream = async {
+            let stream = TcpStream::connect(&*addresses).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        }
+        .await
+        .map_err(|source| ExchangeError::Connect { endpoint: endpoint(), source })?;
+        match &self.target.tls {
+            None => self.handshake(stream).await,
+            Some(Tls { config, name }) => {
+                watch.enter(Phase::Tls);
+                let stream = TlsConnector::from(config.clone())
+                    .connect(name.clone(), stream)
+                    .await
+                    .map_err(|source| ExchangeError::Tls { endpoint: endpoint(), source })?;
+                self.handshake(stream).await
+            }
+        }
+    }
+
+    async fn handshake(
+        &mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|source| ExchangeError::Broken { during: "before an answer", source })?;
+        self.driver.abort_all();
+        self.driver.spawn(async move {
+            // What goes wrong on the connection comes out of the request that was using it.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    async fn receive(
+        &mut self,
+        sender: SendRequest<Full<Bytes>>,
+        response: Response<Incoming>,
+        reused: bool,
+        watch: &mut Stopwatch,
+    ) -> Result<Answer, ExchangeError> {
+        watch.enter(Phase::Transfer);
+        let (head, mut incoming) = response.into_parts();
+        let mut body = BytesMut::new();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame
+                .map_err(|source| ExchangeError::Broken { during: "inside the answer", source })?;
+            if let Some(data) = frame.data_ref() {
+                if body.len() + data.len() > BODY_CAP {
+                    return Err(ExchangeError::TooLarge { status: head.status });
+                }
+                body.extend_from_slice(data);
+            }
+        }
+        watch.stop();
+        self.kept = Some(sender);
+        Ok(Answer { status: head.status, headers: head.headers, body: body.freeze(), reused })
+    }
+}

@@ -1,0 +1,182 @@
+//! A run under way: the connection, the cookies, the captures and the page between two steps.
+
+use crate::capture::capture;
+use crate::client::{Client, ExchangeError};
+use crate::cookies::Jar;
+use crate::expect::{self, Failure};
+use crate::page::Page;
+use crate::phases::Stopwatch;
+use crate::received::Received;
+use crate::request::{Outgoing, Site};
+use crate::run::{RunContext, StepRun};
+use crate::target::Target;
+use crate::template::Templates;
+use serde_json::{Map, Value};
+use serinus_config::{ProbeDefinition, Step};
+use serinus_models::Outcome;
+use std::error::Error;
+use tokio::time::{Instant, timeout_at};
+
+/// Redirects followed in one step; browsers stop at 20, k6 at 10.
+const MOST_REDIRECTS: u32 = 10;
+
+pub(crate) struct Journey<'a> {
+    definition: &'a ProbeDefinition,
+    target: &'a Target,
+    context: &'a RunContext,
+    deadline: Instant,
+    client: Client<'a>,
+    jar: Jar,
+    captures: Map<String, Value>,
+    page: Option<Page>,
+    /// W3C trace id, never zero.
+    trace: u128,
+}
+
+/// What is known of a step while it goes on: it must outlive a step that the deadline cuts short.
+#[derive(Default)]
+struct Progress {
+    watch: Stopwatch,
+    status: Option<u16>,
+    reused: bool,
+    redirects: u32,
+    bytes: u64,
+}
+
+impl<'a> Journey<'a> {
+    pub(crate) fn new(
+        definition: &'a ProbeDefinition,
+        target: &'a Target,
+        context: &'a RunContext,
+        deadline: Instant,
+    ) -> Self {
+        Journey {
+            definition,
+            target,
+            context,
+            deadline,
+            client: Client::new(target),
+            jar: Jar::default(),
+            captures: Map::new(),
+            page: None,
+            trace: fastrand::u128(1..),
+        }
+    }
+
+    /// Runs one step to its end or to the deadline. `index` counts from 0.
+    pub(crate) async fn step(&mut self, index: usize, step: &Step) -> StepRun {
+        let mut progress = Progress::default();
+        let ended = timeout_at(self.deadline, self.attempt(index, step, &mut progress)).await;
+        let interrupted = progress.watch.stop();
+        let result = ended.unwrap_or_else(|_| {
+            let doing = interrupted.map_or("between two requests", |phase| phase.doing());
+            let limit = self.definition.timeout;
+            let message = format!("expected the run to end within {limit:?}, it was still {doing}");
+            Err(Failure { outcome: Outcome::Timeout, message })
+        });
+        let (outcome, failure) = match result {
+            Ok(()) => (Outcome::Ok, None),
+            Err(failure) => {
+                let text = format!("step {} `{}`: {}", index + 1, step.name, failure.message);
+                (failure.outcome, Some(self.context.secrets.redact(&text).into_owned()))
+            }
+        };
+        StepRun {
+            name: step.name.clone(),
+            outcome,
+            status: progress.status,
+            phases: progress.watch.phases(),
+            reused: progress.reused,
+            redirects: progress.redirects,
+            bytes: progress.bytes,
+            failure,
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        index: usize,
+        step: &Step,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        // A seed per step: what one step draws does not shift the next step's inputs.
+        let seed = self.context.seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let templates = Templates::new(&self.captures, &self.context.secrets, seed);
+        let host = host(step, self.definition, self.target, &templates);
+        let site =
+            host.and_then(|host| Site::new(self.target, &host)).map_err(Failure::assertion)?;
+        let mut outgoing = Outgoing::of(step, &site, self.page.as_ref(), &templates)
+            .map_err(Failure::assertion)?;
+        self.jar.begin_step();
+        let answer = loop {
+            let request = outgoing
+                .request(&self.jar, &self.definition.name, &self.context.run, self.trace)
+                .map_err(Failure::assertion)?;
+            let answer = match self.client.send(request, &mut progress.watch).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    if let ExchangeError::TooLarge { status } = &error {
+                        progress.status = Some(status.as_u16());
+                    }
+                    return Err(Failure { outcome: error.outcome(), message: chain(&error) });
+                }
+            };
+            progress.status = Some(answer.status.as_u16());
+            progress.bytes += answer.body.len() as u64;
+            progress.reused |= answer.reused && progress.redirects == 0;
+            self.jar.store(&outgoing.url, &answer.headers);
+            if step.expect.status.contains(&answer.status.as_u16()) {
+                break answer;
+            }
+            match outgoing.redirected(answer.status, &answer.headers, &site) {
+                Ok(None) => break answer,
+                Ok(Some(next)) => outgoing = next,
+                // Off the site: the redirect itself is the answer.
+                Err(_elsewhere) => break answer,
+            }
+            progress.redirects += 1;
+            if progress.redirects > MOST_REDIRECTS {
+                let message = format!("expected at most {MOST_REDIRECTS} redirects, got another");
+                return Err(Failure::assertion(message));
+            }
+        };
+        let latency = progress.watch.phases().latency();
+        let received = Received::new(&answer, latency, &self.context.secrets);
+        let page = Page { url: outgoing.url, html: received.text().into_owned() };
+        expect::check(&step.expect, &received, &templates)?;
+        for (name, wanted) in &step.captures {
+            let value = capture(wanted, &received, &page, &self.jar)
+                .map_err(|message| Failure::assertion(format!("capture `{name}`: {message}")))?;
+            self.captures.insert(name.clone(), value);
+        }
+        self.page = Some(page);
+        Ok(())
+    }
+}
+
+/// A step's own Host header, else the probe's, else the endpoint.
+fn host(
+    step: &Step,
+    definition: &ProbeDefinition,
+    target: &Target,
+    templates: &Templates,
+) -> Result<String, String> {
+    match step.headers.iter().find(|(name, _)| name == "host") {
+        Some((_, template)) => templates.text(&template.0),
+        None => Ok(definition.host.as_ref().unwrap_or(&target.endpoint).clone()),
+    }
+}
+
+/// An error with what caused it, as one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

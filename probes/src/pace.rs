@@ -1,0 +1,242 @@
+//! When the next round of a probe is due.
+
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// How badly evidence is wanted; a later one is more urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Urgency {
+    /// As configured.
+    #[default]
+    Routine,
+    /// Evidence is short: twice as often.
+    Raised,
+    /// An anomaly is open: ten times as often, and plain GETs where a service has no probe.
+    Suspicion,
+}
+
+/// No probe is sped up beyond one round in this time.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(200);
+
+impl Urgency {
+    /// Time between two rounds of a probe whose configured interval this is; never longer than that.
+    pub fn interval(self, configured: Duration) -> Duration {
+        let wanted = match self {
+            Urgency::Routine => configured,
+            Urgency::Raised => configured / 2,
+            Urgency::Suspicion => configured / 10,
+        };
+        wanted.max(SHORTEST).min(configured)
+    }
+}
+
+/// How often a probe runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cadence {
+    /// At routine.
+    pub(crate) interval: Duration,
+    /// At this interval under suspicion, and at no other time.
+    pub(crate) suspicion_only: bool,
+}
+
+impl Cadence {
+    /// Time between two rounds; none for no rounds at all.
+    fn at(self, urgency: Urgency) -> Option<Duration> {
+        match self.suspicion_only {
+            true => (urgency == Urgency::Suspicion).then_some(self.interval),
+            false => Some(urgency.interval(self.interval)),
+        }
+    }
+}
+
+/// Says when the rounds of one probe are due. Only one round goes on at a time: grid points that
+/// pass while a round lasts are left out, and counted.
+///
+/// The first round comes after `offset`, a share (0 to 1) of the interval; further ones lie on a grid
+/// from there, each up to a tenth of the interval late, at random, so that probes of one interval do
+/// not march in step. When the urgency rises, a round is due at once.
+pub(crate) struct Pace {
+    cadence: Cadence,
+    generator: fastrand::Rng,
+    urgency: watch::Receiver<Urgency>,
+    current: Urgency,
+    /// The grid point that comes next; none while there are no rounds.
+    due: Option<Instant>,
+}
+
+impl Pace {
+    /// Begins now.
+    pub(crate) fn new(
+        cadence: Cadence,
+        offset: f64,
+        generator: fastrand::Rng,
+        mut urgency: watch::Receiver<Urgency>,
+    ) -> Pace {
+        let current = *urgency.borrow_and_update();
+        let due = cadence.at(current).map(|interval| Instant::now() + interval.mul_f64(offset));
+        Pace { cadence, generator, urgency, current, due }
+    }
+
+    /// Waits until a round is due; answers how many were left out since the one before. None once the
+    /// urgency's sender is gone.
+    pub(crate) async fn next(&mut self) -> Option<u64> {
+        let left_out = self.pass_by();
+        let mut at = match (self.due, self.cadence.at(self.current)) {
+            (Some(due), Some(interval)) => {
+                Some(due + interval.mul_f64(self.generator.f64() / 10.0))
+            }
+            _ => None,
+        };
+        loop {
+            let until = at.unwrap_or_else(Instant::now);
+            tokio::select! {
+                biased;
+                changed = self.urgency.changed() => {
+                    changed.ok()?;
+                    self.turn();
+                    at = self.due;
+                }
+                () = sleep_until(until), if at.is_some() => break,
+            }
+        }
+        // The next grid point follows this one.
+        self.due = match (self.due, self.cadence.at(self.current)) {
+            (Some(due), Some(interval)) => Some(due + interval),
+            _ => None,
+        };
+        Some(left_out)
+    }
+
+    /// Leaves out the grid points that are past.
+    fn pass_by(&mut self) -> u64 {
+        let (Some(due), Some(interval)) = (self.due, self.cadence.at(self.current)) else {
+            return 0;
+        };
+        let late = Instant::now().saturating_duration_since(due);
+        if late.is_zero() || interval.is_zero() {
+            return 0;
+        }
+        let passed =
+            u32::try_from(late.as_nanos().div_ceil(interval.as_nanos())).unwrap_or(u32::MAX);
+        self.due = Some(due + interval * passed);
+        u64::from(passed)
+    }
+
+    /// Takes up a new urgency: a rise makes a round due now, a fall at the calmer pace at the latest.
+    fn turn(&mut self) {
+        let next = *self.urgency.borrow_and_update();
+        let now = Instant::now();
+        self.due = match self.cadence.at(next) {
+            None => None,
+            Some(_) if next > self.current => Some(now),
+            Some(interval) => Some(self.due.map_or(now + interval, |due| due.min(now + interval))),
+        };
+        self.current = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pace(interval: Duration, suspicion_only: bool) -> (watch::Sender<Urgency>, Pace) {
+        let (sender, receiver) = watch::channel(Urgency::Routine);
+        let cadence = Cadence { interval, suspicion_only };
+        (sender, Pace::new(cadence, 0.5, fastrand::Rng::with_seed(1), receiver))
+    }
+
+    /// Rounds that are due within `span`, each ending at once.
+    async fn rounds(pace: &mut Pace, span: Duration) -> u32 {
+        let end = Instant::now() + span;
+        let mut rounds = 0;
+        while tokio::time::timeout_at(end, pace.next()).await.is_ok() {
+            rounds += 1;
+        }
+        rounds
+    }
+
+    #[test]
+    fn urgency_shortens_the_interval_but_not_below_the_shortest_and_never_lengthens_it() {
+        let millis = Duration::from_millis;
+        let table = [(2000, 2000, 1000, 200), (20_000, 20_000, 10_000, 2000), (300, 300, 200, 200)];
+        for (configured, routine, raised, suspicion) in
+            table.into_iter().chain([(100, 100, 100, 100)])
+        {
+            assert_eq!(Urgency::Routine.interval(millis(configured)), millis(routine));
+            assert_eq!(Urgency::Raised.interval(millis(configured)), millis(raised));
+            assert_eq!(Urgency::Suspicion.interval(millis(configured)), millis(suspicion));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rounds_keep_to_their_grid_with_some_jitter() {
+        let (_sender, mut pace) = pace(2 * SECOND, false);
+        let start = Instant::now();
+        let mut lateness = Vec::new();
+        for round in 0..50 {
+            pace.next().await.unwrap();
+            let grid = SECOND + 2 * SECOND * round;
+            lateness.push(start.elapsed().checked_sub(grid).expect("never early"));
+        }
+        // The clock of tests moves in milliseconds.
+        assert!(lateness.iter().all(|late| *late <= Duration::from_millis(201)), "{lateness:?}");
+        lateness.sort();
+        lateness.dedup();
+        assert!(lateness.len() > 25, "no jitter: {lateness:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rise_makes_a_round_due_at_once_and_speeds_up_the_next_ones() {
+        let (sender, mut pace) = pace(20 * SECOND, false);
+        assert_eq!(rounds(&mut pace, 100 * SECOND).await, 5);
+        sender.send(Urgency::Suspicion).unwrap();
+        let before = Instant::now();
+        pace.next().await.unwrap();
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        assert_eq!(rounds(&mut pace, 100 * SECOND).await, 49);
+        sender.send(Urgency::Routine).unwrap();
+        assert!((4..=6).contains(&rounds(&mut pace, 100 * SECOND).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_that_overruns_leaves_out_others_instead_of_piling_them_up() {
+        let (_sender, mut pace) = pace(SECOND, false);
+        assert_eq!(pace.next().await, Some(0));
+        tokio::time::sleep(Duration::from_millis(3500)).await;
+        let woken = Instant::now();
+        assert!(matches!(pace.next().await, Some(3 | 4)));
+        assert!(woken.elapsed() > Duration::ZERO, "the next grid point is waited for");
+        assert_eq!(pace.next().await, Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rise_during_a_round_counts_when_the_round_ends() {
+        let (sender, mut pace) = pace(20 * SECOND, false);
+        pace.next().await.unwrap();
+        sender.send(Urgency::Suspicion).unwrap();
+        tokio::time::sleep(SECOND).await;
+        let ended = Instant::now();
+        pace.next().await.unwrap();
+        assert_eq!(ended.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plain_probe_runs_under_suspicion_alone() {
+        let (sender, mut pace) = pace(Duration::from_millis(200), true);
+        assert_eq!(rounds(&mut pace, 100 * SECOND).await, 0);
+        sender.send(Urgency::Suspicion).unwrap();
+        assert!((50..=51).contains(&rounds(&mut pace, 10 * SECOND).await));
+        sender.send(Urgency::Raised).unwrap();
+        assert_eq!(rounds(&mut pace, 100 * SECOND).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pace_ends_with_its_sender() {
+        let (sender, mut pace) = pace(SECOND, false);
+        drop(sender);
+        assert_eq!(pace.next().await, None);
+    }
+}

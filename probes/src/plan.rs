@@ -1,0 +1,152 @@
+//! Which probes run against what, from the configuration.
+
+use crate::pace::SHORTEST;
+use crate::target::Target;
+use serinus_config::{
+    Action, Body, Expect, PoolSettings, ProbeDefinition, RouteSettings, ServiceSettings, Settings,
+    Step, Template,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Steps of a plain probe: a service of a hundred routes must not see five hundred GETs a second.
+const MOST_PLAIN_STEPS: usize = 8;
+/// Of a whole plain round.
+const PLAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A service and what is run against it.
+#[derive(Debug, Clone)]
+pub struct ServiceProbes {
+    /// The service's name.
+    pub service: Arc<str>,
+    /// Where stable runs.
+    pub stable: Pool,
+    /// Where the canary runs, if there is one.
+    pub canary: Option<Pool>,
+    /// As configured.
+    pub probes: Vec<Arc<ProbeDefinition>>,
+    /// In their place where there are none, under suspicion alone.
+    pub plain: Option<Arc<ProbeDefinition>>,
+}
+
+/// One variant's endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// The version; when it changes, rounds begun before no longer count.
+    pub version: String,
+    /// Taken in turns; nothing is run while it is empty.
+    pub targets: Vec<Target>,
+}
+
+impl Pool {
+    pub(crate) fn of(pool: &PoolSettings) -> Pool {
+        let targets = pool.endpoints.iter().map(Target::plain).collect();
+        Pool { version: pool.version.clone(), targets }
+    }
+}
+
+impl ServiceProbes {
+    /// Every service of a configuration.
+    pub fn of(settings: &Settings) -> Vec<ServiceProbes> {
+        let probes_of = |service: &ServiceSettings| {
+            settings.probes.iter().filter(|probe| probe.service == service.name).cloned().collect()
+        };
+        settings
+            .services
+            .iter()
+            .map(|service| ServiceProbes {
+                service: service.name.as_str().into(),
+                stable: Pool::of(&service.stable),
+                canary: service.canary.as_ref().map(Pool::of),
+                probes: probes_of(service),
+                plain: plain(&service.name, &settings.routes).map(Arc::new),
+            })
+            .collect()
+    }
+}
+
+/// `SERVICE-plain`: a GET of every route's prefix, which must answer below 500. None without routes.
+fn plain(service: &str, routes: &[RouteSettings]) -> Option<ProbeDefinition> {
+    let mut steps: Vec<Step> = Vec::new();
+    for route in routes.iter().filter(|route| route.service == service) {
+        let host = host(route);
+        let name = format!("get {}{}", host.as_deref().unwrap_or_default(), route.path_prefix);
+        if steps.len() < MOST_PLAIN_STEPS && steps.iter().all(|step| step.name != name) {
+            steps.push(plain_step(name, host, &route.path_prefix));
+        }
+    }
+    let definition = ProbeDefinition {
+        name: format!("{service}-plain").into(),
+        service: service.to_owned(),
+        host: None,
+        interval: SHORTEST,
+        timeout: PLAIN_TIMEOUT,
+        steps,
+        secrets: Vec::new(),
+    };
+    (!definition.steps.is_empty()).then_some(definition)
+}
+
+fn plain_step(name: String, host: Option<String>, path: &str) -> Step {
+    Step {
+        name,
+        action: Action::Request {
+            method: "GET".to_owned(),
+            path: Template(path.to_owned()),
+            body: Body::Empty,
+        },
+        headers: host.map(|host| ("host".to_owned(), Template(host))).into_iter().collect(),
+        expect: Expect { status: (200..500).collect(), ..Expect::default() },
+        captures: Vec::new(),
+    }
+}
+
+/// A host that the route answers to; none where it answers to all.
+fn host(route: &RouteSettings) -> Option<String> {
+    let exact = route.hosts.iter().find(|host| !host.starts_with('*'));
+    let wildcard = || route.hosts.first().map(|host| host.replacen('*', "serinus-probe", 1));
+    exact.cloned().or_else(wildcard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(service: &str, hosts: &[&str], path: &str) -> RouteSettings {
+        RouteSettings {
+            name: format!("{service}{path}"),
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            path_prefix: path.to_owned(),
+            service: service.to_owned(),
+        }
+    }
+
+    fn names(definition: &ProbeDefinition) -> Vec<&str> {
+        definition.steps.iter().map(|step| step.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_plain_probe_gets_each_route_of_its_service_once() {
+        let routes = [
+            route("shop", &["*.shop.test", "shop.test"], "/"),
+            route("shop", &["*.wild.test"], "/api"),
+            route("other", &[], "/"),
+            route("shop", &[], "/"),
+            route("shop", &["shop.test"], "/"),
+        ];
+        let plain = plain("shop", &routes).unwrap();
+        assert_eq!(&*plain.name, "shop-plain");
+        let expected = ["get shop.test/", "get serinus-probe.wild.test/api", "get /"];
+        assert_eq!(names(&plain), expected);
+        assert_eq!(plain.steps[1].headers[0].1.0, "serinus-probe.wild.test");
+        assert!(plain.steps[0].expect.status.contains(&404));
+        assert!(!plain.steps[0].expect.status.contains(&500));
+    }
+
+    #[test]
+    fn a_service_of_many_routes_gets_a_bounded_plain_probe_and_one_of_none_gets_none() {
+        let routes: Vec<_> = (0..50).map(|n| route("shop", &[], &format!("/r{n}"))).collect();
+        assert_eq!(plain("shop", &routes).unwrap().steps.len(), MOST_PLAIN_STEPS);
+        assert!(plain("other", &routes).is_none());
+    }
+}

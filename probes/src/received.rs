@@ -1,0 +1,71 @@
+//! What a step's answer is checked against and captured from.
+
+use crate::client::Answer;
+use crate::secrets::Secrets;
+use serde_json::Value;
+use serde_json_path::JsonPath;
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::time::Duration;
+
+/// Characters of an answer that a message shows.
+const EXCERPT: usize = 120;
+
+/// A whole answer with what was measured of it.
+pub(crate) struct Received<'a> {
+    pub(crate) answer: &'a Answer,
+    /// From connect to the last byte, redirects included.
+    pub(crate) latency: Duration,
+    pub(crate) secrets: &'a Secrets,
+    json: OnceCell<Option<Value>>,
+}
+
+impl<'a> Received<'a> {
+    pub(crate) fn new(answer: &'a Answer, latency: Duration, secrets: &'a Secrets) -> Self {
+        Received { answer, latency, secrets, json: OnceCell::new() }
+    }
+
+    /// The body as text; what is not UTF-8 is replaced.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.answer.body)
+    }
+
+    /// Values at an RFC 9535 path.
+    ///
+    /// # Errors
+    /// What came instead, in words.
+    pub(crate) fn at(&self, path: &str) -> Result<Vec<&Value>, String> {
+        let json = self.json.get_or_init(|| serde_json::from_slice(&self.answer.body).ok());
+        let Some(json) = json else {
+            return Err(format!("a body that is not JSON: {}", self.excerpt(&self.text())));
+        };
+        let path =
+            JsonPath::parse(path).map_err(|error| format!("a path that is none: {error}"))?;
+        Ok(path.query(json).all())
+    }
+
+    /// Values of a header as text.
+    pub(crate) fn header(&self, name: &str) -> Vec<Cow<'_, str>> {
+        let values = self.answer.headers.get_all(name);
+        values.iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect()
+    }
+
+    /// The beginning of a text from outside, fit for a message: quoted, control characters escaped,
+    /// and redacted before it is cut, so that no part of a secret is left at the cut.
+    pub(crate) fn excerpt(&self, text: &str) -> String {
+        let text = self.secrets.redact(text);
+        match text.char_indices().nth(EXCERPT) {
+            Some((cut, _)) => format!("{:?}... ({} bytes)", &text[..cut], text.len()),
+            None => format!("{text:?}"),
+        }
+    }
+
+    /// A JSON value for a message.
+    pub(crate) fn shown(&self, value: &Value) -> String {
+        let text = self.secrets.redact(&value.to_string()).into_owned();
+        match text.char_indices().nth(EXCERPT) {
+            Some((cut, _)) => format!("{}...", &text[..cut]),
+            None => text,
+        }
+    }
+}

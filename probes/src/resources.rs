@@ -1,0 +1,171 @@
+//! Reading what the endpoints' processes use from their Prometheus pages.
+
+use crate::client::Client;
+use crate::exposition;
+use crate::marks::PROBE_AGENT;
+use crate::phases::Stopwatch;
+use crate::plan::Pool;
+use crate::target::Target;
+use crate::usage::{Reading, Usage};
+use bytes::Bytes;
+use http::header::{ACCEPT, HOST, USER_AGENT};
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::Full;
+use serinus_config::Settings;
+use serinus_models::{Pair, Resources};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Longest wait for one page; shorter where the interval is.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A reading is known for this many intervals.
+const FRESH_INTERVALS: u32 = 3;
+
+/// A service whose endpoints tell what they use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceResources {
+    /// The service's name.
+    pub service: Arc<str>,
+    /// Path of the page.
+    pub path: String,
+    /// Time between two readings.
+    pub interval: Duration,
+    /// Where stable runs.
+    pub stable: Pool,
+    /// Where the canary runs, if there is one.
+    pub canary: Option<Pool>,
+}
+
+impl ServiceResources {
+    /// Every service of a configuration that says where its endpoints tell.
+    pub fn of(settings: &Settings) -> Vec<ServiceResources> {
+        let service = |service: &serinus_config::ServiceSettings| {
+            let resources = service.resources.as_ref()?;
+            Some(ServiceResources {
+                service: service.name.as_str().into(),
+                path: resources.scrape.clone(),
+                interval: resources.interval,
+                stable: Pool::of(&service.stable),
+                canary: service.canary.as_ref().map(Pool::of),
+            })
+        };
+        settings.services.iter().filter_map(service).collect()
+    }
+}
+
+/// Answers how many requests each variant of a service has answered since the start, live and probes
+/// together: what CPU is set against. Called at every reading, so that both cover the same time.
+pub type RequestCounter = Arc<dyn Fn(&str) -> Pair<u64> + Send + Sync>;
+
+/// Owns the readers' tasks; dropping it ends them.
+pub struct ResourceReader {
+    services: HashMap<Arc<str>, Reader>,
+    requests: RequestCounter,
+    epoch: Instant,
+}
+
+struct Reader {
+    settings: ServiceResources,
+    usage: Arc<Mutex<Pair<Usage>>>,
+    /// Holds the one task of the service, and ends it when dropped.
+    _running: JoinSet<()>,
+}
+
+impl ResourceReader {
+    /// A reader of nothing yet.
+    pub fn new(requests: RequestCounter) -> ResourceReader {
+        ResourceReader { services: HashMap::new(), requests, epoch: Instant::now() }
+    }
+
+    /// Reads these services and no others; one that is as before goes on with what it knows. Call it
+    /// within a tokio runtime.
+    pub fn apply(&mut self, services: &[ServiceResources]) {
+        let mut before = std::mem::take(&mut self.services);
+        for settings in services {
+            let reader = before
+                .remove(&settings.service)
+                .filter(|reader| reader.settings == *settings)
+                .unwrap_or_else(|| self.start(settings.clone()));
+            self.services.insert(settings.service.clone(), reader);
+        }
+    }
+
+    /// What both variants use now. What is not told, or was told too long ago, is none; restarts are those
+    /// seen since the last call.
+    pub fn latest(&self, service: &str) -> Pair<Resources> {
+        let Some(reader) = self.services.get(service) else { return Pair::default() };
+        let fresh = reader.settings.interval * FRESH_INTERVALS;
+        let now = self.epoch.elapsed();
+        let mut usage = lock(&reader.usage);
+        Pair { stable: usage.stable.take(now, fresh), canary: usage.canary.take(now, fresh) }
+    }
+
+    fn start(&self, settings: ServiceResources) -> Reader {
+        let usage: Arc<Mutex<Pair<Usage>>> = Arc::default();
+        let (shared, wanted) = (usage.clone(), settings.clone());
+        let (requests, epoch) = (self.requests.clone(), self.epoch);
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            let mut ticks = tokio::time::interval(wanted.interval);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            loop {
+                ticks.tick().await;
+                let stable = scrape(&wanted.stable, &wanted);
+                let canary = async {
+                    match &wanted.canary {
+                        Some(pool) => scrape(pool, &wanted).await,
+                        None => Vec::new(),
+                    }
+                };
+                let (stable, canary) = tokio::join!(stable, canary);
+                let answered = requests(&wanted.service);
+                let now = epoch.elapsed();
+                let mut usage = lock(&shared);
+                usage.stable.read(now, &stable, Some(answered.stable));
+                usage.canary.read(now, &canary, Some(answered.canary));
+            }
+        });
+        Reader { settings, usage, _running: running }
+    }
+}
+
+/// Reads every endpoint of a pool at the same time.
+async fn scrape(pool: &Pool, settings: &ServiceResources) -> Vec<Reading> {
+    let mut pages = JoinSet::new();
+    for (index, target) in pool.targets.iter().enumerate() {
+        let (target, path) = (target.clone(), settings.path.clone());
+        let patience = settings.interval.min(PATIENCE);
+        pages.spawn(async move {
+            let page = tokio::time::timeout(patience, page(&target, &path)).await.ok().flatten();
+            (index, page.map(|page| exposition::read(&page)))
+        });
+    }
+    let mut readings: Vec<Reading> =
+        pool.targets.iter().map(|target| (target.endpoint.clone(), None)).collect();
+    while let Some(ended) = pages.join_next().await {
+        if let Ok((index, figures)) = ended {
+            readings[index].1 = figures;
+        }
+    }
+    readings
+}
+
+/// The page's text; none if it does not come whole with a 200.
+async fn page(target: &Target, path: &str) -> Option<String> {
+    let request = Request::get(path)
+        .header(HOST, target.endpoint.as_str())
+        .header(USER_AGENT, HeaderValue::from_static(PROBE_AGENT))
+        .header(ACCEPT, "text/plain;version=0.0.4")
+        .body(Full::new(Bytes::new()))
+        .ok()?;
+    let answer = Client::new(target).send(request, &mut Stopwatch::default()).await;
+    let answer = answer.inspect_err(|error| tracing::debug!(%error, "no resource figures")).ok()?;
+    (answer.status == StatusCode::OK).then(|| String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+/// Nothing that is done under this lock can leave it half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,110 @@
+//! One run of a probe against one endpoint.
+
+use crate::journey::Journey;
+use crate::phases::Phases;
+use crate::secrets::Secrets;
+use crate::target::Target;
+use serinus_config::ProbeDefinition;
+use serinus_models::{Outcome, ProbeResult};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What one run is given besides its definition.
+#[derive(Debug, Clone)]
+pub struct RunContext {
+    /// Names the run: 16 hex digits, in `x-synthetic` and in results.
+    pub run: String,
+    /// Where `random.*` comes from: the same seed gives the same inputs.
+    pub seed: u64,
+    /// Behind `secret.*`.
+    pub secrets: Arc<Secrets>,
+}
+
+impl RunContext {
+    /// A run of its own, with the random inputs of `seed`.
+    pub fn new(seed: u64, secrets: Arc<Secrets>) -> RunContext {
+        RunContext { run: format!("{:016x}", fastrand::u64(..)), seed, secrets }
+    }
+}
+
+/// What came of a run. Holds no secret: messages are redacted before they get here.
+#[derive(Debug, Clone)]
+pub struct ProbeRun {
+    /// The probe's name.
+    pub probe: Arc<str>,
+    /// The run's name.
+    pub run: String,
+    /// The endpoint it was run against.
+    pub endpoint: String,
+    /// The class of the first step that failed, or `ok`.
+    pub outcome: Outcome,
+    /// The steps that were begun, in order; the last one is the one that failed, if any did.
+    pub steps: Vec<StepRun>,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone)]
+pub struct StepRun {
+    /// As in the definition.
+    pub name: String,
+    /// Its class.
+    pub outcome: Outcome,
+    /// The last answer's status; none where no answer came.
+    pub status: Option<u16>,
+    /// Where the time went.
+    pub phases: Phases,
+    /// Whether it went over a connection that the step before had left open.
+    pub reused: bool,
+    /// Redirects followed.
+    pub redirects: u32,
+    /// Body bytes received.
+    pub bytes: u64,
+    /// What went wrong, naming the step, what was expected and what came.
+    pub failure: Option<String>,
+}
+
+impl ProbeRun {
+    /// Time that the variant took: all steps, without name lookups.
+    pub fn latency(&self) -> Duration {
+        self.steps.iter().map(|step| step.phases.latency()).sum()
+    }
+
+    /// What went wrong, if anything did.
+    pub fn failure(&self) -> Option<&str> {
+        self.steps.last()?.failure.as_deref()
+    }
+
+    /// What the evaluation wants to know of it.
+    pub fn result(&self) -> ProbeResult {
+        let micros = u64::try_from(self.latency().as_micros()).unwrap_or(u64::MAX);
+        ProbeResult { outcome: self.outcome, micros }
+    }
+}
+
+/// Runs a probe once: step after step over one connection, until one fails, all within the
+/// definition's timeout. Never fails itself: what goes wrong is the result.
+pub async fn run_probe(
+    definition: &ProbeDefinition,
+    target: &Target,
+    context: &RunContext,
+) -> ProbeRun {
+    let deadline = Instant::now() + definition.timeout;
+    let mut journey = Journey::new(definition, target, context, deadline);
+    let mut steps = Vec::with_capacity(definition.steps.len());
+    for (index, step) in definition.steps.iter().enumerate() {
+        let step = journey.step(index, step).await;
+        let failed = step.outcome != Outcome::Ok;
+        steps.push(step);
+        if failed {
+            break;
+        }
+    }
+    ProbeRun {
+        probe: definition.name.clone(),
+        run: context.run.clone(),
+        endpoint: target.endpoint.clone(),
+        outcome: steps.last().map_or(Outcome::Ok, |step| step.outcome),
+        steps,
+    }
+}

@@ -1,0 +1,290 @@
+//! Every probe, forever, against both variants.
+
+use crate::pace::{Cadence, Pace, Urgency};
+use crate::plan::{Pool, ServiceProbes};
+use crate::run::{ProbeRun, RunContext, run_probe};
+use crate::secrets::Secrets;
+use crate::target::Target;
+use serinus_config::ProbeDefinition;
+use serinus_models::{Pair, ProbeRound};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Rounds kept for a drain that does not come; the oldest go first.
+const MOST_KEPT: usize = 4096;
+
+/// A finished round, for metrics and logs.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// The service's name.
+    pub service: Arc<str>,
+    /// The probe's name.
+    pub probe: Arc<str>,
+    /// Rounds left out before this one, because the one before took longer than the interval.
+    pub left_out: u64,
+    /// What came of it.
+    pub runs: Runs,
+}
+
+/// The runs of one round.
+#[derive(Debug, Clone)]
+pub enum Runs {
+    /// There is no canary: nothing to compare, nothing for the evaluation.
+    StableOnly(ProbeRun),
+    /// At the same moment, in random order, with the same inputs.
+    Both(Pair<ProbeRun>),
+}
+
+impl Runs {
+    /// Each run with its variant's name, `stable` or `canary`.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &ProbeRun)> {
+        let (stable, canary) = match self {
+            Runs::StableOnly(run) => (run, None),
+            Runs::Both(pair) => (&pair.stable, Some(&pair.canary)),
+        };
+        [("stable", stable)].into_iter().chain(canary.map(|run| ("canary", run)))
+    }
+}
+
+/// What is called with every finished round, on the probe's own task: keep it short.
+pub type RoundHook = Arc<dyn Fn(&Round) + Send + Sync>;
+
+/// Owns the probe tasks; dropping it ends them. Its methods belong to one owner, its tasks run on the
+/// runtime that calls [`Scheduler::apply`].
+pub struct Scheduler {
+    services: HashMap<Arc<str>, Service>,
+    generator: fastrand::Rng,
+    /// Where in its interval the next new probe begins.
+    offset: f64,
+    hook: RoundHook,
+}
+
+struct Service {
+    shared: Arc<Shared>,
+    urgency: watch::Sender<Urgency>,
+    tasks: HashMap<Arc<str>, Task>,
+}
+
+struct Task {
+    definition: Definition,
+    /// Holds the one task of the probe, and ends it when dropped.
+    _running: JoinSet<()>,
+}
+
+/// A definition and when it runs.
+#[derive(Clone)]
+struct Definition {
+    probe: Arc<ProbeDefinition>,
+    /// Under suspicion alone.
+    plain: bool,
+}
+
+impl PartialEq for Definition {
+    /// Patterns have no equality of their own, and `Debug` shows every field as written.
+    fn eq(&self, other: &Definition) -> bool {
+        self.plain == other.plain
+            && (Arc::ptr_eq(&self.probe, &other.probe)
+                || format!("{:?}", self.probe) == format!("{:?}", other.probe))
+    }
+}
+
+/// What the tasks of a service share with the scheduler.
+struct Shared {
+    service: Arc<str>,
+    aim: Mutex<Arc<Aim>>,
+    finished: Mutex<VecDeque<ProbeRound>>,
+    hook: RoundHook,
+}
+
+/// Where rounds go now.
+struct Aim {
+    stable: Pool,
+    canary: Option<Pool>,
+    secrets: Arc<Secrets>,
+}
+
+impl Scheduler {
+    /// A scheduler without probes. `seed` decides offsets, jitter, order and inputs.
+    pub fn new(seed: u64, hook: RoundHook) -> Scheduler {
+        let mut generator = fastrand::Rng::with_seed(seed);
+        let offset = generator.f64();
+        Scheduler { services: HashMap::new(), generator, offset, hook }
+    }
+
+    /// Runs these services' probes and no others. A probe that is defined as before goes on
+    /// undisturbed, with the new endpoints from its next round on. Rounds of another pair of versions or
+    /// endpoints are forgotten. Call it within a tokio runtime.
+    pub fn apply(&mut self, services: &[ServiceProbes], secrets: &Arc<Secrets>) {
+        self.services.retain(|name, _| services.iter().any(|wanted| wanted.service == *name));
+        for wanted in services {
+            let aim = Aim {
+                stable: wanted.stable.clone(),
+                canary: wanted.canary.clone(),
+                secrets: secrets.clone(),
+            };
+            let mut service = match self.services.remove(&wanted.service) {
+                Some(service) => {
+                    service.shared.aim_at(aim);
+                    service
+                }
+                None => Service {
+                    shared: Arc::new(Shared {
+                        service: wanted.service.clone(),
+                        aim: Mutex::new(Arc::new(aim)),
+                        finished: Mutex::default(),
+                        hook: self.hook.clone(),
+                    }),
+                    urgency: watch::Sender::new(Urgency::Routine),
+                    tasks: HashMap::new(),
+                },
+            };
+            let mut before = std::mem::take(&mut service.tasks);
+            for definition in definitions(wanted) {
+                let name = definition.probe.name.clone();
+                let task = before
+                    .remove(&name)
+                    .filter(|task| task.definition == definition)
+                    .unwrap_or_else(|| self.start(definition, &service));
+                service.tasks.insert(name, task);
+            }
+            self.services.insert(wanted.service.clone(), service);
+        }
+    }
+
+    /// From now on, probe this service at this urgency. Unknown services are ignored: a reload may
+    /// have removed them.
+    pub fn urgency(&self, service: &str, urgency: Urgency) {
+        if let Some(service) = self.services.get(service) {
+            service.urgency.send_if_modified(|now| std::mem::replace(now, urgency) != urgency);
+        }
+    }
+
+    /// Rounds against both variants that ended since the last drain, in the order in which they ended.
+    pub fn drain(&self, service: &str) -> Vec<ProbeRound> {
+        let service = self.services.get(service);
+        service
+            .map(|service| lock(&service.shared.finished).drain(..).collect())
+            .unwrap_or_default()
+    }
+
+    fn start(&mut self, definition: Definition, service: &Service) -> Task {
+        // Steps of the golden ratio spread any number of probes evenly over the interval.
+        const GOLDEN: f64 = 0.618_033_988_749_895;
+        self.offset = (self.offset + GOLDEN).fract();
+        let offset = self.offset;
+        let Definition { probe, plain } = definition.clone();
+        let cadence = Cadence { interval: probe.interval, suspicion_only: plain };
+        let mut pace =
+            Pace::new(cadence, offset, self.generator.fork(), service.urgency.subscribe());
+        let mut generator = self.generator.fork();
+        // Which endpoint comes first differs from probe to probe.
+        let mut turn = generator.usize(..1 << 16);
+        let shared = service.shared.clone();
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            while let Some(left_out) = pace.next().await {
+                shared.round(&probe, turn, left_out, &mut generator).await;
+                turn = turn.wrapping_add(1);
+            }
+        });
+        Task { definition, _running: running }
+    }
+}
+
+/// What runs for a service: its probes, or the plain one in their place.
+fn definitions(service: &ServiceProbes) -> impl Iterator<Item = Definition> {
+    let plain = service.plain.iter().filter(|_| service.probes.is_empty());
+    let probes =
+        service.probes.iter().map(|probe| Definition { probe: probe.clone(), plain: false });
+    probes.chain(plain.map(|probe| Definition { probe: probe.clone(), plain: true }))
+}
+
+impl Shared {
+    fn aim_at(&self, aim: Aim) {
+        let mut now = lock(&self.aim);
+        if now.stable != aim.stable || now.canary != aim.canary {
+            lock(&self.finished).clear();
+        }
+        *now = Arc::new(aim);
+    }
+
+    /// One round, from both requests going out to both results being kept.
+    async fn round(
+        &self,
+        probe: &Arc<ProbeDefinition>,
+        turn: usize,
+        left_out: u64,
+        generator: &mut fastrand::Rng,
+    ) {
+        let aim = lock(&self.aim).clone();
+        let Some(stable) = aim.stable.turn(turn) else { return };
+        let canary = aim.canary.as_ref().and_then(|pool| pool.turn(turn));
+        let seed = generator.u64(..);
+        // Tasks of their own: run at the same time, and a panic in one costs this round alone.
+        let mut tasks = JoinSet::new();
+        let mut launch = |canary: bool, target: &Target| {
+            let (probe, target) = (probe.clone(), target.clone());
+            let context = RunContext::new(seed, aim.secrets.clone());
+            tasks.spawn(async move { (canary, run_probe(&probe, &target, &context).await) });
+        };
+        let mut targets: Vec<(bool, &Target)> =
+            [(false, stable)].into_iter().chain(canary.map(|target| (true, target))).collect();
+        generator.shuffle(&mut targets);
+        targets.into_iter().for_each(|(canary, target)| launch(canary, target));
+        let mut runs: Pair<Option<ProbeRun>> = Pair { stable: None, canary: None };
+        while let Some(ended) = tasks.join_next().await {
+            match ended {
+                Ok((false, run)) => runs.stable = Some(run),
+                Ok((true, run)) => runs.canary = Some(run),
+                Err(error) => tracing::error!(probe = &*probe.name, %error, "a probe run was lost"),
+            }
+        }
+        let runs = match (runs.stable, runs.canary, canary.is_some()) {
+            (Some(stable), Some(canary), _) => Runs::Both(Pair { stable, canary }),
+            (Some(stable), None, false) => Runs::StableOnly(stable),
+            // Half a pair says nothing about the difference.
+            _ => return,
+        };
+        if let Runs::Both(pair) = &runs {
+            self.keep(
+                &aim,
+                ProbeRound {
+                    probe: probe.name.clone(),
+                    results: Pair { stable: pair.stable.result(), canary: pair.canary.result() },
+                },
+            );
+        }
+        (self.hook)(&Round {
+            service: self.service.clone(),
+            probe: probe.name.clone(),
+            left_out,
+            runs,
+        });
+    }
+
+    /// Keeps a round for the drain, if it was aimed at what is there now.
+    fn keep(&self, aim: &Aim, round: ProbeRound) {
+        let now = lock(&self.aim);
+        if now.stable != aim.stable || now.canary != aim.canary {
+            return;
+        }
+        let mut finished = lock(&self.finished);
+        if finished.len() == MOST_KEPT {
+            finished.pop_front();
+        }
+        finished.push_back(round);
+    }
+}
+
+impl Pool {
+    fn turn(&self, turn: usize) -> Option<&Target> {
+        self.targets.get(turn.checked_rem(self.targets.len())?)
+    }
+}
+
+/// Nothing that is done under these locks can leave them half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
