@@ -4,12 +4,20 @@
 //! line and a caret, come out. Whether files and addresses exist is the edge's business.
 
 mod error;
+mod net;
+mod number;
+mod pattern;
 mod plan;
 mod probe;
+mod read;
+mod reader;
+mod schema;
 mod settings;
+mod suggest;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use probe::*;
+pub use schema::schema;
 pub use settings::*;
 
 use std::path::Path;
@@ -21,12 +29,5 @@ use std::path::Path;
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(text: &str, file: &Path) -> Result<Settings, ConfigErrors> {
-    let error =
-        ConfigError::new(text, 0..0, "not read yet".to_owned(), "come back soon".to_owned());
-    Err(ConfigErrors { file: file.to_owned(), errors: vec![error] })
-}
-
-/// JSON Schema of the configuration.
-pub fn schema() -> serde_json::Value {
-    serde_json::Value::Null
+    read::parse(text, file)
 }

@@ -1,0 +1,104 @@
+//! `[listener.NAME]`
+
+use crate::net::Name;
+use crate::number::Length;
+use crate::read::Surroundings;
+use crate::reader::{At, Map, Reader, fault, table};
+use crate::settings::{CertificateSettings, ListenerSettings};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+table! {
+    /// A socket that accepts requests.
+    ListenerFile {
+        /// Where it listens: an IP address and a port.
+        @required address: SocketAddr,
+        /// Certificates, chosen by SNI, the first where none fits; without one the listener speaks plain HTTP.
+        certificate: Vec<At<CertificateFile>>,
+        /// Longest wait for a complete request header.
+        header_timeout: Length = "10s",
+        /// Longest idle time of a client's kept connection.
+        keepalive_timeout: Length = "60s",
+    }
+}
+
+table! {
+    /// A certificate and its key.
+    CertificateFile {
+        /// Path of the certificate chain, PEM.
+        @required cert: PathBuf,
+        /// Path of the certificate's private key, PEM.
+        @required key: PathBuf,
+    }
+}
+
+/// All listeners that are right, each with the place of its address.
+pub(crate) fn settle(
+    listeners: Map<Name, ListenerFile>,
+    surroundings: &Surroundings,
+    reader: &mut Reader,
+) -> Vec<At<ListenerSettings>> {
+    listeners
+        .entries
+        .into_iter()
+        .filter_map(|(name, file)| {
+            let file = file?.value;
+            let certificates = match file.certificate {
+                Some(list) if list.value.is_empty() => {
+                    let help = "leave it out for plain HTTP";
+                    return reader.fault(&list.span, fault("there is no certificate", help));
+                }
+                Some(list) => list.value,
+                None => Vec::new(),
+            };
+            let certificates: Option<Vec<_>> = certificates
+                .into_iter()
+                .map(|certificate| {
+                    Some(CertificateSettings {
+                        cert: surroundings.path(&certificate.value.cert?.value),
+                        key: surroundings.path(&certificate.value.key?.value),
+                    })
+                })
+                .collect();
+            // Its address is compared with the others' even where something else is wrong.
+            let address = file.address?;
+            let value = ListenerSettings {
+                name: name.value.0,
+                address: address.value,
+                certificates: certificates.unwrap_or_default(),
+                header_timeout: file.header_timeout?.value.0,
+                keepalive_timeout: file.keepalive_timeout?.value.0,
+            };
+            Some(At { value, span: address.span, key: address.key, given: true })
+        })
+        .collect()
+}
+
+/// Reports listeners that cannot be bound at the same time.
+pub(crate) fn check_addresses(
+    listeners: &[At<ListenerSettings>],
+    admin: Option<SocketAddr>,
+    reader: &mut Reader,
+) {
+    for (position, listener) in listeners.iter().enumerate() {
+        let address = listener.value.address;
+        let first = listeners[..position]
+            .iter()
+            .find(|first| overlap(first.value.address, address))
+            .map(|first| format!("listener '{}'", first.value.name))
+            .or_else(|| {
+                admin.filter(|admin| overlap(*admin, address)).map(|_| "[admin]".to_owned())
+            });
+        if let Some(first) = first {
+            let message = format!("{address} is taken by {first}");
+            reader.fault::<()>(&listener.span, fault(message, "give each an address of its own"));
+        }
+    }
+}
+
+/// Whether one of the two takes the other's port away. Port 0 is any free one.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_family = a.is_ipv4() == b.is_ipv4();
+    let covers = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && same_family && covers
+}

@@ -1,0 +1,185 @@
+//! The file, table by table: what may stand there, and what must hold between its values.
+
+mod expect;
+mod listener;
+mod names;
+mod probe;
+mod rollout;
+mod route;
+mod server;
+mod service;
+mod step;
+
+use crate::error::{ConfigError, ConfigErrors};
+use crate::net::Name;
+use crate::reader::{At, Map, Read, Reader, fault, table};
+use crate::settings::Settings;
+use crate::suggest::unknown;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+table! {
+    /// A configuration of Serinus.
+    RootFile {
+        /// What only a restart can change, and the drain.
+        server: server::ServerFile = {},
+        /// The admin listener: metrics, health, API, dashboard.
+        admin: server::AdminFile = {},
+        /// What is logged, to standard error.
+        log: server::LogFile = {},
+        /// Sockets that accept requests, by name.
+        listener: Map<Name, listener::ListenerFile> = {},
+        /// What leads requests to services, by name.
+        route: Map<Name, route::RouteFile> = {},
+        /// Applications with their versions, by name.
+        service: Map<Name, service::ServiceFile> = {},
+        /// Synthetic transactions that watch services, by name.
+        probe: Map<Name, probe::ProbeFile> = {},
+    }
+}
+
+/// What the checks of one table need to know of the others.
+pub(crate) struct Surroundings {
+    /// Where relative paths start.
+    folder: PathBuf,
+    /// Names of all services, right or wrong.
+    services: Vec<String>,
+    /// Names of the services that a probe watches.
+    probed: Vec<String>,
+    /// Names of the services that a route leads to.
+    routed: Vec<String>,
+    /// The first exact host of a route to each service.
+    hosts: BTreeMap<String, String>,
+}
+
+impl Surroundings {
+    /// The path, from the file's folder on.
+    fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path).components().collect()
+    }
+
+    /// Reports a service that is not there.
+    fn check_service(&self, service: &At<Name>, reader: &mut Reader) {
+        let known: Vec<&str> = self.services.iter().map(String::as_str).collect();
+        if !known.contains(&service.value.0.as_str()) {
+            let fault = unknown("service", &service.value.0, &known);
+            reader.fault::<()>(&service.span, fault);
+        }
+    }
+}
+
+/// Reads and checks a whole file.
+pub(crate) fn parse(text: &str, file: &Path) -> Result<Settings, ConfigErrors> {
+    let mut reader = Reader::default();
+    let (document, syntax) = DeTable::parse_recoverable(text);
+    let readable = syntax.iter().all(|error| error.message() == DUPLICATE);
+    for error in &syntax {
+        note_syntax(text, error, &mut reader);
+    }
+    // After a real syntax error the rest of the document is a guess: no errors about guesses.
+    let settings = match readable {
+        true => settle(document.into_inner(), file, &mut reader),
+        false => None,
+    };
+    let mut faults = reader.faults;
+    faults.sort_by_key(|(span, _)| span.start);
+    if !readable {
+        faults.dedup_by_key(|(span, _)| text.get(..span.start).map(|t| t.matches('\n').count()));
+    }
+    if let (true, Some(mut settings)) = (faults.is_empty(), settings) {
+        settings.hash = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
+        reader.warnings.sort_by_key(|(span, _)| span.start);
+        settings.warnings = reader
+            .warnings
+            .into_iter()
+            .map(|(span, message)| {
+                let place = ConfigError::new(text, span, message, String::new());
+                format!("{}:{}:{}: {}", file.display(), place.line, place.column, place.message)
+            })
+            .collect();
+        return Ok(settings);
+    }
+    let errors = faults
+        .into_iter()
+        .map(|(span, fault)| ConfigError::new(text, span, fault.message, fault.help))
+        .collect();
+    Err(ConfigErrors { file: file.to_owned(), errors })
+}
+
+/// What the parser says of a key that is there twice. Such a document is otherwise complete.
+const DUPLICATE: &str = "duplicate key";
+
+fn note_syntax(text: &str, error: &toml::de::Error, reader: &mut Reader) {
+    let span = error.span().unwrap_or(0..0);
+    let fault = match error.message().split_once(", expected ") {
+        _ if error.message() == DUPLICATE => {
+            let key = text.get(span.clone()).unwrap_or_default();
+            fault(format!("'{key}' is here twice"), "keep one of the two")
+        }
+        Some((what, expected)) => fault(format!("syntax: {what}"), format!("expected {expected}")),
+        None => fault(
+            format!("syntax: {}", error.message()),
+            "TOML is `key = value` under `[table]` headings; text stands in \"quotes\"",
+        ),
+    };
+    reader.fault::<()>(&span, fault);
+}
+
+fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Settings> {
+    let root = RootFile::read(&Spanned::new(0..0, DeValue::Table(document)), reader)?;
+    let named = [
+        ("listener", "[listener.web]", "address = \"0.0.0.0:8080\"", is_empty(&root.listener)),
+        ("route", "[route.all]", "service = \"NAME\"", is_empty(&root.route)),
+        (
+            "service",
+            "[service.NAME.stable]",
+            "endpoints = [\"HOST:PORT\"]",
+            is_empty(&root.service),
+        ),
+    ];
+    for (kind, header, key, empty) in named {
+        if empty {
+            let message = format!("there is no {kind}: nothing would be served");
+            reader.fault::<()>(&(0..0), fault(message, format!("add {header} with {key}")));
+        }
+    }
+    let (routes, services, probes) = (root.route?.value, root.service?.value, root.probe?.value);
+    let surroundings = Surroundings {
+        folder: file.parent().map(Path::to_owned).unwrap_or_default(),
+        services: services.entries.iter().map(|(name, _)| name.value.0.clone()).collect(),
+        probed: services_of(&probes, |probe| probe.service.as_ref()),
+        routed: services_of(&routes, |route| route.service.as_ref()),
+        hosts: route::exact_hosts(&routes),
+    };
+    let admin = root.admin?.value.settle(reader);
+    let listeners = listener::settle(root.listener?.value, &surroundings, reader);
+    let routes = route::settle(routes, &surroundings, reader);
+    let services = service::settle(services, &surroundings, reader);
+    let probes = probe::settle(probes, &surroundings, reader);
+    let admin = admin?;
+    listener::check_addresses(&listeners, admin.listen, reader);
+    Some(Settings {
+        server: root.server?.value.settle(&surroundings)?,
+        admin,
+        log: root.log?.value.settle()?,
+        listeners: listeners.into_iter().map(|at| at.value).collect(),
+        routes,
+        services,
+        probes,
+        hash: String::new(),
+        warnings: Vec::new(),
+    })
+}
+
+/// Whether a table is there, right, and names nothing.
+fn is_empty<V>(table: &Option<At<Map<Name, V>>>) -> bool {
+    table.as_ref().is_some_and(|at| at.value.entries.is_empty())
+}
+
+/// The services that the entries of a table name.
+fn services_of<V>(table: &Map<Name, V>, service: impl Fn(&V) -> Option<&At<Name>>) -> Vec<String> {
+    let entries = table.entries.iter().filter_map(|(_, entry)| entry.as_ref());
+    entries.filter_map(|entry| Some(service(&entry.value)?.value.0.clone())).collect()
+}

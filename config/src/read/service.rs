@@ -1,0 +1,172 @@
+//! `[service.NAME]`
+
+use crate::net::{Endpoint, Name, PathPrefix, Version};
+use crate::number::Length;
+use crate::read::Surroundings;
+use crate::read::rollout::RolloutFile;
+use crate::reader::{At, Map, Reader, fault, table};
+use crate::settings::{PoolSettings, ResourceSettings, ServiceSettings, TimeoutSettings};
+
+table! {
+    /// An application with the version that users have, and one on trial.
+    ServiceFile {
+        /// The version that users have.
+        @required stable: PoolFile,
+        /// The version on trial. Without it the service is a plain proxy.
+        canary: PoolFile,
+        /// How the canary gets its users, and what takes them away.
+        rollout: RolloutFile = {},
+        /// How long upstreams may take.
+        timeouts: TimeoutsFile = {},
+        /// Where endpoints tell what they use. Without it nobody asks.
+        resources: ResourcesFile,
+        /// Tell users in `x-serinus-variant` which variant answered.
+        expose_variant_header: bool = false,
+    }
+}
+
+table! {
+    /// The endpoints of one version.
+    PoolFile {
+        /// What names the release. Required on both sides where there is a canary: a canary that
+        /// was rolled back stays out until it changes.
+        version: Version,
+        /// Where it runs: "host:port" of each instance.
+        @required endpoints: Vec<At<Endpoint>>,
+    }
+}
+
+table! {
+    /// How long upstreams may take.
+    TimeoutsFile {
+        /// To make a connection.
+        connect: Length = "2s",
+        /// Between two reads of the answer, from the end of the request on.
+        read: Length = "30s",
+        /// Between two writes of the request.
+        write: Length = "30s",
+        /// How long an idle connection is kept.
+        idle: Length = "60s",
+    }
+}
+
+table! {
+    /// Where endpoints tell what they use.
+    ResourcesFile {
+        /// Path of a Prometheus page at every endpoint.
+        scrape: PathPrefix = "/metrics",
+        /// Time between two readings.
+        interval: Length = "5s",
+    }
+}
+
+/// All services that are right.
+pub(crate) fn settle(
+    services: Map<Name, ServiceFile>,
+    surroundings: &Surroundings,
+    reader: &mut Reader,
+) -> Vec<ServiceSettings> {
+    let entries = services.entries.into_iter();
+    entries.filter_map(|(name, file)| service(&name, file?.value, surroundings, reader)).collect()
+}
+
+fn service(
+    name: &At<Name>,
+    file: ServiceFile,
+    surroundings: &Surroundings,
+    reader: &mut Reader,
+) -> Option<ServiceSettings> {
+    if !surroundings.routed.contains(&name.value.0) {
+        reader.warn(&name.span, format!("no route leads to service '{}'", name.value.0));
+    }
+    let on_trial = file.present.contains(&"canary");
+    let probed = surroundings.probed.contains(&name.value.0);
+    let stable = file.stable.and_then(|stable| pool(stable, on_trial, reader));
+    let canary = file.canary.and_then(|canary| pool(canary, true, reader));
+    if let (Some(stable), Some(canary)) = (&stable, &canary) {
+        check_difference(stable, canary, reader);
+    }
+    let rollout = file.rollout?.value.settle(on_trial, probed, reader);
+    let timeouts = file.timeouts?.value.settle();
+    let resources = match file.resources {
+        Some(resources) => Some(resources.value.settle()?),
+        None => None,
+    };
+    let rollout = rollout?;
+    Some(ServiceSettings {
+        name: name.value.0.clone(),
+        stable: stable?.value.settings,
+        canary: canary.map(|canary| canary.value.settings),
+        policy: rollout.policy,
+        sticky: rollout.sticky,
+        shield: rollout.shield,
+        mirror: rollout.mirror,
+        expose_variant_header: file.expose_variant_header?.value,
+        timeouts: timeouts?,
+        resources,
+    })
+}
+
+/// A pool with the places of what is compared between the two of a service.
+struct PlacedPool {
+    settings: PoolSettings,
+    version: Option<At<Version>>,
+    endpoints: Vec<At<Endpoint>>,
+}
+
+fn pool(file: At<PoolFile>, versioned: bool, reader: &mut Reader) -> Option<At<PlacedPool>> {
+    let header = file.span;
+    if versioned && !file.value.present.contains(&"version") {
+        let message = "a service with a canary needs the versions of both sides";
+        let help =
+            "add version = \"...\": a canary that was rolled back stays out until it changes";
+        reader.fault::<()>(&header, fault(message, help));
+    }
+    let endpoints = file.value.endpoints?;
+    if endpoints.value.is_empty() {
+        let help = "write at least one: [\"10.0.0.11:9000\"]";
+        return reader.fault(&endpoints.span, fault("there is no endpoint", help));
+    }
+    let version = file.value.version;
+    let name = version.as_ref().map_or("unversioned", |version| &version.value.0);
+    let settings = PoolSettings {
+        version: name.to_owned(),
+        endpoints: endpoints.value.iter().map(|endpoint| endpoint.value.0.clone()).collect(),
+    };
+    let value = PlacedPool { settings, version, endpoints: endpoints.value };
+    Some(At { value, span: header, key: file.key, given: file.given })
+}
+
+fn check_difference(stable: &At<PlacedPool>, canary: &At<PlacedPool>, reader: &mut Reader) {
+    if let (Some(old), Some(new)) = (&stable.value.version, &canary.value.version)
+        && old.value == new.value
+    {
+        let message = format!("stable and canary are both version \"{}\"", new.value.0);
+        let help =
+            "name what is new: a canary that was rolled back stays out until its version changes";
+        reader.fault::<()>(&new.span, fault(message, help));
+    }
+    for endpoint in &canary.value.endpoints {
+        if stable.value.endpoints.iter().any(|other| other.value == endpoint.value) {
+            let message = format!("{} is both stable and canary", endpoint.value.0);
+            reader.warn(&endpoint.span, message);
+        }
+    }
+}
+
+impl TimeoutsFile {
+    fn settle(self) -> Option<TimeoutSettings> {
+        Some(TimeoutSettings {
+            connect: self.connect?.value.0,
+            read: self.read?.value.0,
+            write: self.write?.value.0,
+            idle: self.idle?.value.0,
+        })
+    }
+}
+
+impl ResourcesFile {
+    fn settle(self) -> Option<ResourceSettings> {
+        Some(ResourceSettings { scrape: self.scrape?.value.0, interval: self.interval?.value.0 })
+    }
+}

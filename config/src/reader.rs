@@ -1,0 +1,342 @@
+//! Reading a TOML document without stopping at the first mistake: every value knows its place,
+//! and every mistake is noted where it is.
+
+use crate::suggest::{did_you_mean, listed};
+use serde_json::{Value as Json, json};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Bytes of the file.
+pub(crate) type Span = Range<usize>;
+
+/// A TOML value with its place.
+pub(crate) type Value<'i> = Spanned<DeValue<'i>>;
+
+/// What was read, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct At<T> {
+    /// What was read.
+    pub(crate) value: T,
+    /// Its place; for a table the place of its header.
+    pub(crate) span: Span,
+    /// The place of its key; for an element of a list its own.
+    pub(crate) key: Span,
+    /// False for a default, whose place is that of its table.
+    pub(crate) given: bool,
+}
+
+/// A mistake, and what would be right.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) message: String,
+    pub(crate) help: String,
+}
+
+/// A mistake, and what would be right.
+pub(crate) fn fault(message: impl Into<String>, help: impl Into<String>) -> Fault {
+    Fault { message: message.into(), help: help.into() }
+}
+
+/// What can stand in a configuration file.
+pub(crate) trait Read: Sized {
+    /// Reads a value; what is wrong with it is reported to the reader and makes it `None`.
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self>;
+
+    /// JSON Schema of what `read` accepts.
+    fn schema() -> Json;
+}
+
+/// One key of a table: what [`table!`](crate::reader::table) knows of it.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) required: bool,
+    /// Read in place of a key that is not there.
+    pub(crate) default: Option<Json>,
+}
+
+/// Collects mistakes and warnings on the way through a document.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    pub(crate) faults: Vec<(Span, Fault)>,
+    pub(crate) warnings: Vec<(Span, String)>,
+    /// Keys that lead to where the reader is.
+    path: Vec<String>,
+}
+
+impl Reader {
+    /// Notes a mistake. Gives `None`, which is what its caller has got, too.
+    pub(crate) fn fault<T>(&mut self, span: &Span, fault: Fault) -> Option<T> {
+        self.faults.push((span.clone(), fault));
+        None
+    }
+
+    /// Notes what is allowed but looks like a mistake.
+    pub(crate) fn warn(&mut self, span: &Span, message: impl Into<String>) {
+        self.warnings.push((span.clone(), message.into()));
+    }
+
+    /// Notes that a value is of another type.
+    pub(crate) fn wrong_type<T>(
+        &mut self,
+        value: &Value<'_>,
+        expected: &str,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        let found = match value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.fault(&value.span(), fault(format!("expected {expected}, found {found}"), help))
+    }
+
+    /// The value as a table with no other keys than these.
+    pub(crate) fn table<'v, 'i>(
+        &mut self,
+        value: &'v Value<'i>,
+        known: &[&str],
+    ) -> Option<&'v DeTable<'i>> {
+        let section = self.section();
+        let Some(table) = value.get_ref().as_table() else {
+            return self.wrong_type(value, "a table", format!("its keys are {}", listed(known)));
+        };
+        for key in table.keys() {
+            let name: &str = key.get_ref();
+            if !known.contains(&name) {
+                let help = match did_you_mean(name, known.iter().copied()) {
+                    Some(meant) => format!("did you mean '{meant}'?"),
+                    None => match crate::schema::sections_with(name).as_slice() {
+                        [] => format!("known keys: {}", listed(known)),
+                        sections => format!("'{name}' belongs in {}", sections.join(" or ")),
+                    },
+                };
+                let message = format!("unknown key '{name}' {section}");
+                self.fault::<()>(&key.span(), fault(message, help));
+            }
+        }
+        Some(table)
+    }
+
+    /// The value of a key, or its default.
+    pub(crate) fn key<T: Read>(
+        &mut self,
+        table: &DeTable<'_>,
+        header: &Span,
+        key: &Key,
+    ) -> Option<At<T>> {
+        let Some((name, value)) = table.get_key_value(key.name) else {
+            if key.required {
+                let message = format!("missing key '{}' {}", key.name, self.section());
+                let help = format!("it says: {}", key.about.trim().trim_end_matches('.'));
+                return self.fault(header, fault(message, help));
+            }
+            // JSON is TOML as far as defaults go: text, numbers, booleans, lists and `{}`.
+            let text = key.default.as_ref()?.to_string();
+            let value = T::read(&DeValue::parse(&text).ok()?, self)?;
+            return Some(At { value, span: header.clone(), key: header.clone(), given: false });
+        };
+        let read = self.within(key.name, |reader| T::read(value, reader));
+        Some(At { value: read?, span: value.span(), key: name.span(), given: true })
+    }
+
+    /// Reads what lies below a key.
+    pub(crate) fn within<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(key.to_owned());
+        let result = read(self);
+        self.path.pop();
+        result
+    }
+
+    /// Where the reader is, in words.
+    fn section(&self) -> String {
+        match self.path.as_slice() {
+            [] => "at the top of the file".to_owned(),
+            path => format!("in [{}]", path.join(".")),
+        }
+    }
+}
+
+/// Declares a table of the file: its keys with their types, defaults (`= ...`) and whether they
+/// are `@required`. What it accepts, its schema and its help all come from this one text.
+///
+/// A key that is missing or wrong is `None`; which of the two, `present` tells.
+macro_rules! table {
+    (
+        $(#[doc = $about:literal])+
+        $name:ident {
+            $( $(#[doc = $doc:literal])+ $(@$must:ident)? $key:ident: $type:ty $(= $default:tt)?, )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Debug)]
+        pub(crate) struct $name {
+            /// The keys that are there, right or wrong.
+            #[allow(dead_code, reason = "not every table has a check that needs it")]
+            pub(crate) present: Vec<&'static str>,
+            $( $(#[doc = $doc])+ pub(crate) $key: Option<$crate::reader::At<$type>>, )+
+        }
+
+        impl $name {
+            fn keys() -> Vec<$crate::reader::Key> {
+                vec![$( $crate::reader::Key {
+                    name: stringify!($key),
+                    about: concat!($($doc),+),
+                    required: $crate::reader::table!(@required $($must)?),
+                    default: $crate::reader::table!(@default $($default)?),
+                } ),+]
+            }
+        }
+
+        impl $crate::reader::Read for $name {
+            fn read(
+                value: &$crate::reader::Value<'_>,
+                reader: &mut $crate::reader::Reader,
+            ) -> Option<Self> {
+                let table = reader.table(value, &[$(stringify!($key)),+])?;
+                let header = value.span();
+                let mut keys = Self::keys().into_iter();
+                Some($name {
+                    present: [$(stringify!($key)),+]
+                        .into_iter()
+                        .filter(|key| table.contains_key(*key))
+                        .collect(),
+                    $( $key: reader.key(table, &header, &keys.next()?), )+
+                })
+            }
+
+            fn schema() -> serde_json::Value {
+                let types = vec![$( <$type as $crate::reader::Read>::schema() ),+];
+                $crate::schema::of_table(concat!($($about),+), Self::keys(), types)
+            }
+        }
+    };
+    (@required) => { false };
+    (@required required) => { true };
+    (@default) => { None };
+    (@default $default:tt) => { Some(serde_json::json!($default)) };
+}
+pub(crate) use table;
+
+/// Elements in their order; one that is wrong makes the list wrong.
+impl<T: Read> Read for Vec<At<T>> {
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let Some(array) = value.get_ref().as_array() else {
+            return reader.wrong_type(value, "a list", "put it in square brackets: [ ... ]");
+        };
+        let elements: Vec<Option<At<T>>> =
+            array.iter().map(|element| read_at(element, reader)).collect();
+        elements.into_iter().collect()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "array", "items": T::schema() })
+    }
+}
+
+/// A value or a list of values.
+#[derive(Debug)]
+pub(crate) struct OneOrMany<T>(pub(crate) Vec<At<T>>);
+
+impl<T: Read> Read for OneOrMany<T> {
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Array(_) => Vec::read(value, reader).map(OneOrMany),
+            _ => read_at(value, reader).map(|one| OneOrMany(vec![one])),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [T::schema(), Vec::<At<T>>::schema()] })
+    }
+}
+
+fn read_at<T: Read>(value: &Value<'_>, reader: &mut Reader) -> Option<At<T>> {
+    let span = value.span();
+    Some(At { value: T::read(value, reader)?, key: span.clone(), span, given: true })
+}
+
+/// Entries under names of the operator's choice, in the order of the file.
+#[derive(Debug)]
+pub(crate) struct Map<K, V> {
+    /// `None` for values that are wrong: their names still are known.
+    pub(crate) entries: Vec<(At<K>, Option<At<V>>)>,
+}
+
+impl<K, V> Default for Map<K, V> {
+    fn default() -> Self {
+        Map { entries: Vec::new() }
+    }
+}
+
+impl<K: Text, V: Read> Read for Map<K, V> {
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let Some(table) = value.get_ref().as_table() else {
+            return reader.wrong_type(value, "a table", "write { name = ... }");
+        };
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let entries = entries
+            .into_iter()
+            .filter_map(|(key, value)| {
+                let name: &str = key.get_ref();
+                let read: Option<At<V>> = reader.within(name, |reader| read_at(value, reader));
+                let read = read.map(|at| At { key: key.span(), ..at });
+                match K::parse(name) {
+                    Ok(name) => {
+                        let (span, key) = (key.span(), key.span());
+                        Some((At { value: name, span, key, given: true }, read))
+                    }
+                    Err(fault) => reader.fault(&key.span(), fault),
+                }
+            })
+            .collect();
+        Some(Map { entries })
+    }
+
+    fn schema() -> Json {
+        json!({
+            "type": "object",
+            "propertyNames": K::schema(),
+            "additionalProperties": V::schema(),
+        })
+    }
+}
+
+/// What is written as a string and means something more exact.
+pub(crate) trait Text: Sized {
+    /// With its article: "a duration".
+    const WHAT: &'static str;
+    /// One that is right, with its quotes.
+    const EXAMPLE: &'static str;
+
+    /// What the text means.
+    fn parse(text: &str) -> Result<Self, Fault>;
+
+    /// What of it a JSON Schema can say.
+    fn schema() -> Json {
+        json!({ "type": "string" })
+    }
+}
+
+impl<T: Text> Read for T {
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        match value.get_ref().as_str().map(T::parse) {
+            Some(Ok(parsed)) => Some(parsed),
+            Some(Err(fault)) => reader.fault(&value.span(), fault),
+            None => {
+                let help = format!("write it in quotes, like {}", T::EXAMPLE);
+                reader.wrong_type(value, T::WHAT, help)
+            }
+        }
+    }
+
+    fn schema() -> Json {
+        <T as Text>::schema()
+    }
+}
