@@ -191,7 +191,7 @@ impl Predictor {
     /// [`ModelError`] names what is wrong; a model that is returned can forecast.
     pub fn from_bytes(file: &[u8]) -> Result<Predictor, ModelError> {
         let (model, id) = file::read(file)?;
-        let expected: Vec<&str> = FEATURES.iter().map(|name| *name).collect();
+        let expected: Vec<&str> = FEATURES.to_vec();
         if model.features != expected {
             let odd = model.features.iter().zip(&expected).find(|(found, known)| found != *known);
             return Err(ModelError::Features(match odd {

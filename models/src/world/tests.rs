@@ -1,5 +1,7 @@
 use super::*;
+use crate::outcome::OutcomeCounts;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -13,20 +15,20 @@ fn withdrawn() -> Exposure {
 
 /// The canary's and stable's live samples of many ticks, all routes together.
 fn totals(ticks: &[ServiceTick]) -> Pair<Sample> {
-    let mut sum = Pair::<Sample>::default();
-    for live in ticks.iter().flat_map(|tick| &tick.live) {
-        for (to, from) in
-            [(&mut sum.stable, &live.samples.stable), (&mut sum.canary, &live.samples.canary)]
-        {
-            to.outcomes.merge(&from.outcomes);
-            let buckets = from.latency.0.iter();
-            add_buckets(
-                &mut to.latency,
-                buckets.flat_map(|(b, n)| std::iter::repeat_n(*b, *n as usize)).collect(),
-            );
+    let total = |side: fn(&LiveSample) -> &Sample| {
+        let mut outcomes = OutcomeCounts::default();
+        let mut buckets = BTreeMap::<u16, u32>::new();
+        for sample in ticks.iter().flat_map(|tick| &tick.live).map(side) {
+            outcomes.merge(&sample.outcomes);
+            sample
+                .latency
+                .0
+                .iter()
+                .for_each(|(bucket, n)| *buckets.entry(*bucket).or_default() += n);
         }
-    }
-    sum
+        Sample { outcomes, latency: LatencyCounts(buckets.into_iter().collect()), bytes: 0 }
+    };
+    Pair { stable: total(|live| &live.samples.stable), canary: total(|live| &live.samples.canary) }
 }
 
 fn run(world: &mut World, seconds: u64, exposure: Exposure, probe_rate: f64) -> Vec<ServiceTick> {

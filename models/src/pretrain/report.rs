@@ -1,0 +1,110 @@
+//! What a model is worth on episodes that it has not seen.
+
+use super::Episode;
+use crate::fit::quality;
+use crate::predictor::Predictor;
+use crate::world::Family;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// Ages in seconds at which forecasts are scored: those of the benchmark.
+const SCORED_AGES: [u64; 4] = [0, 20, 60, 180];
+
+/// Quality of the forecasts at one age after the alarm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ages {
+    /// Seconds after the alarm.
+    pub age: u64,
+    /// Episodes.
+    pub episodes: usize,
+    /// Probability that a lasting failure is forecast higher than a passing one.
+    pub auc: f64,
+    /// Mean squared error.
+    pub brier: f64,
+    /// Expected calibration error.
+    pub calibration_error: f64,
+}
+
+/// Of one family: how often the forecast passes the threshold while the anomaly is open, and when.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Passed {
+    /// Episodes.
+    pub episodes: usize,
+    /// Time from the alarm to the first forecast above the threshold, ascending, of those that had one.
+    pub after: Vec<Duration>,
+}
+
+/// Forecasts on releases that the model was not fitted on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The model.
+    pub model: String,
+    /// By age.
+    pub ages: Vec<Ages>,
+    /// By family.
+    pub families: BTreeMap<Family, Passed>,
+}
+
+impl Report {
+    pub(super) fn of(predictor: &Predictor, episodes: &[Episode], threshold: f64) -> Report {
+        let ages = SCORED_AGES.map(|age| {
+            let looks = episodes.iter().filter_map(|e| Some((e.at(age)?, e.sustained())));
+            let forecasts: Vec<(f64, bool)> = looks
+                .map(|(look, label)| (predictor.forecast(&look.features).probability, label))
+                .collect();
+            Ages {
+                age,
+                episodes: forecasts.len(),
+                auc: quality::auc(&forecasts).unwrap_or(f64::NAN),
+                brier: quality::brier(&forecasts),
+                calibration_error: quality::calibration_error(&forecasts),
+            }
+        });
+        let mut families = BTreeMap::<Family, Passed>::new();
+        for episode in episodes {
+            let passed = families.entry(episode.family).or_default();
+            passed.episodes += 1;
+            let open = episode.looks.iter().take_while(|look| !look.cleared);
+            let mut above = open
+                .filter(|look| predictor.forecast(&look.features).probability > threshold)
+                .map(|look| look.age);
+            passed.after.extend(above.next());
+        }
+        families.values_mut().for_each(|passed| passed.after.sort());
+        Report { model: predictor.id().to_owned(), ages: ages.to_vec(), families }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "model {}\n", self.model)?;
+        writeln!(f, "| after the alarm | episodes | AUC | Brier | ECE |\n|---|---|---|---|---|")?;
+        for age in &self.ages {
+            writeln!(
+                f,
+                "| +{} s | {} | {:.3} | {:.3} | {:.3} |",
+                age.age, age.episodes, age.auc, age.brier, age.calibration_error
+            )?;
+        }
+        writeln!(f, "\n| family | truth | episodes | passed | median after | 95% after |")?;
+        writeln!(f, "|---|---|---|---|---|---|")?;
+        for (family, passed) in &self.families {
+            let at = |q: f64| {
+                let rank = (q * passed.after.len().saturating_sub(1) as f64).round() as usize;
+                passed.after.get(rank).map_or("".to_owned(), |after| format!("{after:.1?}"))
+            };
+            writeln!(
+                f,
+                "| {} | {:?} | {} | {} | {} | {} |",
+                family.as_str(),
+                family.truth(),
+                passed.episodes,
+                passed.after.len(),
+                at(0.5),
+                at(0.95)
+            )?;
+        }
+        Ok(())
+    }
+}
