@@ -83,9 +83,13 @@ struct SimulatedJournal {
 }
 
 impl SimulatedJournal {
+    /// Where every rollout stands by what was decided last: a record that failed at first may come
+    /// to the disk after those that followed it.
     fn states(&self) -> BTreeMap<Arc<str>, ServiceState> {
+        let mut records: Vec<&Record> = self.on_disk.iter().collect();
+        records.sort_by_key(|record| record.at);
         let with_state = |record: &Record| Some((record.service.clone()?, record.state.clone()?));
-        self.on_disk.iter().filter_map(with_state).collect()
+        records.into_iter().filter_map(with_state).collect()
     }
 }
 
