@@ -4,3 +4,7 @@
 pub mod command;
 pub mod demo;
 mod control;
+pub mod data_path;
+mod admin;
+mod explain;
+mod wall_time;

@@ -10,7 +10,7 @@ mod store;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use queue::Line;
 pub(crate) use read::{Entry, ReadError, Reader, Selection};

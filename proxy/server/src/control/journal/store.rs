@@ -160,12 +160,12 @@ impl Store {
             let service = record.service.as_deref();
             let body = json(record)?;
             transaction
-                .prepare_cached("INSERT INTO records (id, at, kind, service, stateful, body) VALUES (?, ?, ?, ?, ?, ?)")?
+                .prepare("INSERT INTO records (id, at, kind, service, stateful, body) VALUES (?, ?, ?, ?, ?, ?)")?
                 .execute(params![last_id, record.at.0, record.kind.as_str(), service, is_last_word, body])?;
             if record.kind == RecordKind::EpisodeLabelled {
                 let label = record.details["label"].as_str().unwrap_or("unclear");
                 transaction
-                    .prepare_cached("INSERT INTO episodes (id, at, service, label, body) VALUES (?, ?, ?, ?, ?)")?
+                    .prepare("INSERT INTO episodes (id, at, service, label, body) VALUES (?, ?, ?, ?, ?)")?
                     .execute(params![last_id, record.at.0, service.unwrap_or(""), label, json(&record.details)?])?;
             }
         }

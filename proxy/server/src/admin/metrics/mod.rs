@@ -1,0 +1,50 @@
+//! `/metrics`: built when it is asked for, from counters that the hot path keeps for itself.
+
+mod families;
+mod probes;
+
+pub(crate) use families::{Traffic, TrafficSource};
+pub(crate) use probes::ProbeMetrics;
+
+use super::Admin;
+use super::failure::Failure;
+use crate::control::Board;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use families::Families;
+use prometheus::{Registry, TextEncoder};
+use std::sync::Arc;
+
+/// Everything that is on the page.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// A page of what `board`, `traffic` and `probes` say.
+    ///
+    /// # Errors
+    /// Two metrics of the same name.
+    pub(crate) fn new(
+        board: Arc<Board>,
+        traffic: TrafficSource,
+        probes: &ProbeMetrics,
+    ) -> prometheus::Result<Metrics> {
+        let registry = Registry::new();
+        registry.register(Box::new(Families::new(board, traffic)?))?;
+        probes.register(&registry)?;
+        Ok(Metrics { registry })
+    }
+
+    pub(super) fn text(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+pub(super) async fn page(State(admin): State<Admin>) -> Result<Response, Failure> {
+    let text = admin.metrics.text().map_err(Failure::internal)?;
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((kind, text).into_response())
+}

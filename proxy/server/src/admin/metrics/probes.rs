@@ -1,0 +1,77 @@
+//! Counters that probes keep: they run tens of times a second at most, so the usual vectors do.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use serinus_models::{Outcome, Pair};
+use serinus_probes::Round;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Upper bounds of the phases, in seconds.
+const BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// What probes did since the start.
+#[derive(Debug, Clone)]
+pub(crate) struct ProbeMetrics {
+    runs: IntCounterVec,
+    durations: HistogramVec,
+    /// Requests sent by probes, by service.
+    requests: Arc<Mutex<BTreeMap<Arc<str>, Pair<u64>>>>,
+}
+
+impl ProbeMetrics {
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        Ok(ProbeMetrics {
+            runs: IntCounterVec::new(
+                Opts::new("serinus_probe_runs_total", "Probe runs, by how they ended."),
+                &["probe", "variant", "result"],
+            )?,
+            durations: HistogramVec::new(
+                HistogramOpts::new(
+                    "serinus_probe_duration_seconds",
+                    "Time of each phase of each step of a probe.",
+                )
+                .buckets(BOUNDS.to_vec()),
+                &["probe", "step", "variant", "phase"],
+            )?,
+            requests: Arc::default(),
+        })
+    }
+
+    pub(super) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(self.runs.clone()))?;
+        registry.register(Box::new(self.durations.clone()))
+    }
+
+    /// Counts a finished round.
+    pub(crate) fn record(&self, round: &Round) {
+        for (variant, run) in round.runs.each() {
+            self.runs.with_label_values(&[&*round.probe, variant, run.outcome.as_str()]).inc();
+            for step in &run.steps {
+                for (phase, time) in step.phases.each() {
+                    // Kept connections have no lookup, connect or handshake; plain HTTP no handshake.
+                    if !time.is_zero() {
+                        let labels = [&*round.probe, step.name.as_str(), variant, phase.as_str()];
+                        self.durations.with_label_values(&labels).observe(time.as_secs_f64());
+                    }
+                }
+            }
+            let answered = run.steps.iter().filter(|step| step.outcome != Outcome::ConnectError);
+            let answered = answered.count() as u64;
+            let mut requests = self.lock();
+            let pair = requests.entry(round.service.clone()).or_default();
+            match variant {
+                "canary" => pair.canary += answered,
+                _ => pair.stable += answered,
+            }
+        }
+    }
+
+    /// Requests that probes sent to both variants of a service since the start.
+    pub(crate) fn requests(&self, service: &str) -> Pair<u64> {
+        self.lock().get(service).copied().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Pair<u64>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,121 @@
+//! The admin side: health, metrics, API, event stream, dashboard. On a thread of its own, so that
+//! nothing that is asked here can hold up a request of a user or a decision.
+
+mod dashboard;
+mod events;
+mod failure;
+mod guard;
+mod health;
+mod metrics;
+mod services;
+mod views;
+
+#[cfg(test)]
+mod tests;
+
+use crate::control::{Board, Request};
+use anyhow::Context;
+use axum::Router;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use failure::Failure;
+use guard::Guard;
+pub(crate) use metrics::{Metrics, ProbeMetrics, Traffic};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) board: Arc<Board>,
+    pub(crate) control: UnboundedSender<Request>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) state_dir: Arc<PathBuf>,
+}
+
+/// Binds the admin listener.
+///
+/// # Errors
+/// The address is taken or not this machine's.
+pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("cannot listen on {address} for the admin side: choose another admin.listen, or stop what uses it")
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Answers on `listener` until the process ends.
+///
+/// # Errors
+/// No thread or runtime can be started.
+pub(crate) fn serve(
+    listener: TcpListener,
+    token: Option<String>,
+    admin: Admin,
+) -> anyhow::Result<()> {
+    let guard = Guard { token, loopback: listener.local_addr()?.ip().is_loopback() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = move || {
+        let result: std::io::Result<()> = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            axum::serve(listener, router(admin, guard)).await
+        });
+        if let Err(error) = result {
+            tracing::error!(%error, "the admin side stopped");
+        }
+    };
+    std::thread::Builder::new().name("admin".into()).spawn(run)?;
+    Ok(())
+}
+
+fn router(admin: Admin, guard: Guard) -> Router {
+    Router::new()
+        .route("/", get(dashboard::page))
+        .route("/healthz", get(health::healthz))
+        .route("/ready", get(health::ready))
+        .route("/metrics", get(metrics::page))
+        .route("/api/v1/proxy", get(services::proxy))
+        .route("/api/v1/services", get(services::list))
+        .route("/api/v1/services/{name}", get(services::one))
+        .route("/api/v1/services/{name}/{verb}", post(services::command))
+        .route("/api/v1/events", get(events::events))
+        .route("/api/v1/decisions/{id}", get(services::decision))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::new(guard), check))
+        .with_state(admin)
+}
+
+async fn check(State(guard): State<Arc<Guard>>, request: HttpRequest, next: Next) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let mut response = match guard.check(method, path, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert("x-content-type-options", axum::http::HeaderValue::from_static("nosniff"));
+    headers.entry("cache-control").or_insert(axum::http::HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn unknown(request: HttpRequest) -> Failure {
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {}", request.uri().path()),
+        "see /, /healthz, /ready, /metrics, /api/v1/services, /api/v1/events, /api/v1/decisions/ID",
+    )
+}
+
+async fn wrong_method(request: HttpRequest) -> Failure {
+    Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} {} is not possible", request.method(), request.uri().path()),
+        "reading is GET; promote, pause, resume, abort and retry are POST",
+    )
+}

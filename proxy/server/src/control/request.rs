@@ -1,0 +1,34 @@
+//! What others ask of the control loop.
+
+use super::journal::Answer;
+use serinus_rollout::{Command, CommandError};
+use tokio::sync::oneshot;
+
+/// A message to the control loop.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A person wants something.
+    Command {
+        service: String,
+        command: Command,
+        /// Answered once it is done, or refused: for what exposes users, once it is durable.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Read the configuration file again.
+    Reload,
+    /// The journal has an answer.
+    Journal(Answer),
+    /// Decide nothing more.
+    Stop,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error("it could not be written down, so it was not done: {0}")]
+    NotDurable(String),
+    #[error("the judgement is out of order: {0}")]
+    OutOfOrder(String),
+}
