@@ -1,0 +1,222 @@
+//! What changes in headers on the way through.
+
+use super::connection::Client;
+use http::header::{
+    CONNECTION, HOST, HeaderName, HeaderValue, SET_COOKIE, TE, TRAILER, UPGRADE, USER_AGENT,
+};
+use pingora::http::{RequestHeader, ResponseHeader};
+use serinus_routing::Variant;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const SYNTHETIC: HeaderName = HeaderName::from_static("x-synthetic");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const VARIANT: HeaderName = HeaderName::from_static("x-serinus-variant");
+
+/// How the proxy's own probes name themselves.
+const PROBE_AGENT: &[u8] = b"serinus-probe/";
+const PROBE_BAGGAGE: &[u8] = b"synthetic_request";
+
+/// Tells the upstream who asked for what, and takes off what only the proxy's probes may carry.
+pub(crate) fn to_upstream(request: &mut RequestHeader, client: &Client) -> pingora::Result<()> {
+    if let Some(address) = &client.address_text {
+        let chain = request.headers.get_all(FORWARDED_FOR).iter().next().is_some();
+        let value = if chain { appended(request, address) } else { address.clone() };
+        request.insert_header(FORWARDED_FOR, value)?;
+    }
+    let scheme = HeaderValue::from_static(if client.tls { "https" } else { "http" });
+    request.insert_header(FORWARDED_PROTO, scheme)?;
+    match request.headers.get(HOST).cloned() {
+        Some(host) => request.insert_header(FORWARDED_HOST, host)?,
+        None => drop(request.remove_header(&FORWARDED_HOST)),
+    }
+    strip_marks(request)
+}
+
+/// The chain of proxies so far, in one line, and `address` at its end.
+fn appended(request: &RequestHeader, address: &HeaderValue) -> HeaderValue {
+    let mut chain = Vec::with_capacity(64);
+    for line in request.headers.get_all(FORWARDED_FOR) {
+        chain.extend_from_slice(line.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(address.as_bytes());
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(chain)).unwrap_or_else(|_| address.clone())
+}
+
+fn strip_marks(request: &mut RequestHeader) -> pingora::Result<()> {
+    if request.headers.contains_key(SYNTHETIC) {
+        request.remove_header(&SYNTHETIC);
+    }
+    let pretends = |agent: &HeaderValue| {
+        let start = agent.as_bytes().get(..PROBE_AGENT.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(PROBE_AGENT))
+    };
+    if request.headers.get_all(USER_AGENT).iter().any(pretends) {
+        request.remove_header(&USER_AGENT);
+    }
+    if request.headers.contains_key(BAGGAGE) {
+        strip_baggage(request)?;
+    }
+    Ok(())
+}
+
+/// Removes the member that marks a probe and keeps the others (W3C Baggage: members are
+/// separated by commas, their properties by semicolons).
+fn strip_baggage(request: &mut RequestHeader) -> pingora::Result<()> {
+    let marks = |member: &&[u8]| {
+        let key = member.split(|byte| matches!(byte, b'=' | b';')).next().unwrap_or_default();
+        key.trim_ascii().eq_ignore_ascii_case(PROBE_BAGGAGE)
+    };
+    let lines = || {
+        request
+            .headers
+            .get_all(BAGGAGE)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+    };
+    if !lines().any(|member| marks(&member)) {
+        return Ok(());
+    }
+    let kept: Vec<&[u8]> =
+        lines().filter(|member| !marks(member)).map(<[u8]>::trim_ascii).collect();
+    let kept = kept.join(&b", "[..]);
+    request.remove_header(&BAGGAGE);
+    if !kept.is_empty() {
+        request.insert_header(BAGGAGE, kept)?;
+    }
+    Ok(())
+}
+
+/// Takes off what only concerned the connection to the upstream (RFC 9110, 7.6.1). Trailers are
+/// not passed on over HTTP/1.1, so they must not be announced either.
+pub(crate) fn to_client(response: &mut ResponseHeader) {
+    if response.status == 101 {
+        return; // the upgrade needs them
+    }
+    if let Some(connection) = response.remove_header(&CONNECTION) {
+        for name in connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if name.eq_ignore_ascii_case(b"close") || name.eq_ignore_ascii_case(b"keep-alive") {
+                continue;
+            }
+            if let Some(name) = HeaderName::from_bytes(name).ok().filter(may_be_nominated) {
+                response.remove_header(&name);
+            }
+        }
+    }
+    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRAILER, &UPGRADE] {
+        if response.headers.contains_key(name) {
+            response.remove_header(name);
+        }
+    }
+}
+
+/// What frames the message or belongs to the client is not for the upstream's connection to take.
+fn may_be_nominated(name: &HeaderName) -> bool {
+    use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+    ![CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, SET_COOKIE].contains(name)
+}
+
+/// Says which variant answered.
+pub(crate) fn expose_variant(
+    response: &mut ResponseHeader,
+    variant: Variant,
+) -> pingora::Result<()> {
+    response.insert_header(VARIANT, HeaderValue::from_static(variant.as_str()))
+}
+
+/// Gives the user a name.
+pub(crate) fn set_cookie(
+    response: &mut ResponseHeader,
+    cookie: HeaderValue,
+) -> pingora::Result<()> {
+    response.append_header(SET_COOKIE, cookie).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forwarded(headers: &[(&'static str, &'static str)], tls: bool) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in headers {
+            request.append_header(*name, *value).unwrap();
+        }
+        let client = Client::new(Some("192.0.2.9".parse().unwrap()), tls);
+        to_upstream(&mut request, &client).unwrap();
+        request
+    }
+
+    fn lines<'a>(request: &'a RequestHeader, name: &str) -> Vec<&'a str> {
+        request.headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_upstream_learns_who_asked() {
+        let request = forwarded(
+            &[
+                ("host", "shop.test"),
+                ("x-forwarded-for", "203.0.113.1"),
+                ("x-forwarded-for", "203.0.113.2"),
+                ("x-forwarded-proto", "gopher"),
+                ("x-forwarded-host", "evil.test"),
+            ],
+            true,
+        );
+        assert_eq!(lines(&request, "host"), ["shop.test"]);
+        assert_eq!(lines(&request, "x-forwarded-for"), ["203.0.113.1, 203.0.113.2, 192.0.2.9"]);
+        assert_eq!(lines(&request, "x-forwarded-proto"), ["https"]);
+        assert_eq!(lines(&request, "x-forwarded-host"), ["shop.test"]);
+        assert_eq!(lines(&forwarded(&[], false), "x-forwarded-for"), ["192.0.2.9"]);
+    }
+
+    #[test]
+    fn a_client_cannot_pass_for_a_probe() {
+        let request = forwarded(
+            &[
+                ("x-synthetic", "login/1"),
+                ("user-agent", "Serinus-Probe/9 (me)"),
+                ("baggage", "a=1;p=2,Synthetic_Request = true;x"),
+                ("baggage", "synthetic_request=true, b=2"),
+            ],
+            false,
+        );
+        assert_eq!(lines(&request, "x-synthetic"), [""; 0]);
+        assert_eq!(lines(&request, "user-agent"), [""; 0]);
+        assert_eq!(lines(&request, "baggage"), ["a=1;p=2, b=2"]);
+        let alone = forwarded(&[("baggage", "synthetic_request=true")], false);
+        assert_eq!(lines(&alone, "baggage"), [""; 0]);
+    }
+
+    #[test]
+    fn other_agents_and_baggage_pass_untouched() {
+        let request = forwarded(
+            &[("user-agent", "Mozilla/5.0 serinus-probe/1"), ("baggage", "k=synthetic_request")],
+            false,
+        );
+        assert_eq!(lines(&request, "user-agent"), ["Mozilla/5.0 serinus-probe/1"]);
+        assert_eq!(lines(&request, "baggage"), ["k=synthetic_request"]);
+    }
+
+    #[test]
+    fn what_concerns_the_upstream_connection_stays_there() {
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in [
+            ("connection", "close, X-Hop, content-length"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("trailer", "x-sum"),
+            ("content-length", "3"),
+            ("etag", "a"),
+        ] {
+            response.append_header(name, value).unwrap();
+        }
+        to_client(&mut response);
+        let mut left: Vec<_> = response.headers.keys().map(|name| name.as_str()).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "etag"]);
+    }
+}

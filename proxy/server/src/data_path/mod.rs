@@ -1,0 +1,312 @@
+//! The data path: carries requests and counts what becomes of them.
+//!
+//! A request loads one immutable [`View`] and keeps it to its end. Everything that changes
+//! (weights, configuration, certificates) is a new value that later requests load.
+
+mod access;
+mod answer;
+mod attribution;
+mod certificates;
+mod connection;
+mod endpoints;
+mod flights;
+mod forwarding;
+mod gateway;
+mod identity;
+pub mod recorder;
+mod request;
+mod screening;
+mod serve;
+pub mod shards;
+mod shield;
+mod view;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use serve::ServingHandle;
+
+use certificates::Certificates;
+use connection::Limits;
+use endpoints::Pool;
+use recorder::{Recorder, Totals};
+use serinus_config::{ListenerSettings, Settings};
+use serinus_models::{LiveSample, Pair, Sample};
+use serinus_routing::{RouteTable, Variant};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::{Notify, watch};
+use view::{Setup, View};
+use worker::Worker;
+
+/// Turns true (or loses its sender) when the proxy shall end.
+pub type ShutdownRx = watch::Receiver<bool>;
+
+/// Cumulative counts of one variant on one route, for the metrics page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteTotals {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The service it leads to.
+    pub service: Arc<str>,
+    /// Which variant answered.
+    pub variant: Variant,
+    /// The counts.
+    pub totals: Totals,
+}
+
+/// The data path; cloning gives another handle to the same one.
+#[derive(Debug, Clone)]
+pub struct DataPath(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// One per thread; never empty.
+    workers: Vec<Arc<Worker>>,
+    listeners: Vec<Arc<ListenerState>>,
+    /// The configuration in force; locked by those who change or read it, never by a request.
+    setup: Mutex<Arc<Setup>>,
+    /// Wakes the resolver.
+    reloaded: Notify,
+}
+
+/// A listener as it was started. Limits and certificates follow reloads.
+#[derive(Debug)]
+struct ListenerState {
+    name: Arc<str>,
+    address: SocketAddr,
+    limits: Arc<Limits>,
+    certificates: Option<Arc<Certificates>>,
+}
+
+impl DataPath {
+    /// Pools, recorders and certificates for `settings`; no sockets yet.
+    ///
+    /// # Errors
+    /// A certificate that cannot be used, or a `table` that is not one of `settings`.
+    pub fn new(settings: &Settings, table: RouteTable) -> anyhow::Result<DataPath> {
+        let threads = threads(settings);
+        let epoch = Instant::now();
+        let setup = Arc::new(Setup::new(settings, &table, threads, None, epoch)?);
+        let listeners =
+            settings.listeners.iter().map(ListenerState::new).collect::<anyhow::Result<_>>()?;
+        let view = |_| View { table: table.clone(), setup: Arc::clone(&setup) };
+        let workers =
+            (0..threads).map(|thread| Arc::new(Worker::new(thread, view(thread), epoch))).collect();
+        Ok(DataPath(Arc::new(Inner {
+            workers,
+            listeners,
+            setup: Mutex::new(setup),
+            reloaded: Notify::new(),
+        })))
+    }
+
+    /// Routes by `table` from now on: when this returns, no new request sees an older one.
+    /// The table must be of the configuration in force; another one changes nothing.
+    pub fn publish(&self, table: RouteTable) {
+        let setup = self.0.setup();
+        if !View::fits(&setup, &table) {
+            tracing::error!("a route table of another configuration was not published");
+            return;
+        }
+        for worker in &self.0.workers {
+            worker.publish(View { table: table.clone(), setup: Arc::clone(&setup) });
+        }
+    }
+
+    /// Carries requests by another configuration from now on. Routes and endpoints that stay keep
+    /// their counters and connections. Returns what only a restart can change, in words.
+    ///
+    /// # Errors
+    /// As [`DataPath::new`]; then nothing has changed.
+    pub fn reconfigure(
+        &self,
+        settings: &Settings,
+        table: RouteTable,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut current = self.0.setup();
+        let threads = self.0.workers.len();
+        let setup =
+            Arc::new(Setup::new(settings, &table, threads, Some(&current), Instant::now())?);
+        let mut chains = Vec::new();
+        for (state, now) in self.0.listeners_of(settings) {
+            if let Some(certificates) = &state.certificates
+                && !now.certificates.is_empty()
+            {
+                chains.push((certificates, certificates::read(&now.certificates)?));
+            }
+        }
+        // Nothing can fail from here on.
+        chains.into_iter().for_each(|(certificates, chains)| certificates.replace(chains));
+        for (state, now) in self.0.listeners_of(settings) {
+            state.limits.set(now.header_timeout, now.keepalive_timeout);
+        }
+        for worker in &self.0.workers {
+            worker.publish(View { table: table.clone(), setup: Arc::clone(&setup) });
+        }
+        *current = setup;
+        drop(current);
+        self.0.reloaded.notify_one();
+        Ok(self.0.needs_restart(settings))
+    }
+
+    /// What was seen of `service` since the last drain, by route. Requests that have waited for
+    /// long are in the latencies already, at the age they have now.
+    pub fn drain(&self, service: &str) -> Vec<LiveSample> {
+        let setup = self.0.setup();
+        let recorders: Vec<_> = setup.recorders_of(service).collect();
+        let Some(service) = setup.services.iter().find(|known| *known.name == *service) else {
+            return Vec::new();
+        };
+        let all = || recorders.iter().flat_map(|pair| [&pair.stable, &pair.canary]);
+        let now = Instant::now();
+        for worker in &self.0.workers {
+            worker.flights.overdue(
+                now,
+                service.lookout(),
+                |owner| all().any(|recorder| recorder.id == owner),
+                |owner, age| {
+                    if let Some(recorder) = all().find(|recorder| recorder.id == owner) {
+                        recorder.overdue(age.as_micros() as u64);
+                    }
+                },
+            );
+        }
+        let drained: Vec<_> = recorders.iter().map(|pair| drain_pair(pair)).collect();
+        let slowest = drained.iter().filter_map(|live| live.samples.stable.latency.quantile(0.9));
+        service.learn_lookout(slowest.max().unwrap_or(0));
+        drained.into_iter().filter(|live| live.samples != Pair::default()).collect()
+    }
+
+    /// Failures of both variants together since the last drain.
+    pub fn failures_since_drain(&self, service: &str) -> u64 {
+        let setup = self.0.setup();
+        setup
+            .recorders_of(service)
+            .map(|pair| pair.stable.failures() + pair.canary.failures())
+            .sum()
+    }
+
+    /// Everything ever counted, by route and variant.
+    pub fn totals(&self) -> Vec<RouteTotals> {
+        let setup = self.0.setup();
+        let recorders = setup.recorders.iter().flat_map(|pair| [&pair.stable, &pair.canary]);
+        recorders
+            .map(|recorder| RouteTotals {
+                route: Arc::clone(&recorder.route),
+                service: Arc::clone(&recorder.service),
+                variant: recorder.variant,
+                totals: recorder.totals(),
+            })
+            .collect()
+    }
+
+    /// Requests whose answer is not finished.
+    pub fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    /// Listens and carries requests on threads of its own, until `shutdown`: then the listeners
+    /// close at once, and the requests in flight have the grace period of `settings` to finish.
+    ///
+    /// # Errors
+    /// An address that cannot be listened on, with the listener's name.
+    pub fn serve(
+        &self,
+        settings: &Settings,
+        shutdown: ShutdownRx,
+    ) -> anyhow::Result<ServingHandle> {
+        serve::serve(&self.0, settings.server.grace_period, shutdown)
+    }
+}
+
+fn drain_pair(pair: &Pair<Arc<Recorder>>) -> LiveSample {
+    let drained = |recorder: &Recorder| -> Sample { recorder.drain() };
+    LiveSample {
+        route: Arc::clone(&pair.stable.route),
+        samples: Pair { stable: drained(&pair.stable), canary: drained(&pair.canary) },
+    }
+}
+
+impl Inner {
+    /// Never held while waiting; a panic of a holder left a complete value.
+    fn setup(&self) -> MutexGuard<'_, Arc<Setup>> {
+        self.setup.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pools(&self) -> Vec<Arc<Pool>> {
+        self.setup().pools().into_iter().map(Arc::clone).collect()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.workers.iter().map(|worker| worker.requests()).sum()
+    }
+
+    /// Running listeners with what `settings` say of them.
+    fn listeners_of<'a>(
+        &'a self,
+        settings: &'a Settings,
+    ) -> impl Iterator<Item = (&'a ListenerState, &'a ListenerSettings)> {
+        self.listeners.iter().filter_map(|state| {
+            let now = settings.listeners.iter().find(|now| *now.name == *state.name)?;
+            Some((&**state, now))
+        })
+    }
+
+    fn needs_restart(&self, settings: &Settings) -> Vec<String> {
+        let mut words = Vec::new();
+        for state in &self.listeners {
+            let name = &state.name;
+            match settings.listeners.iter().find(|now| *now.name == **name) {
+                None => {
+                    words.push(format!("listener {name} was removed: it listens until a restart"))
+                }
+                Some(now) if now.address != state.address => words.push(format!(
+                    "listener {name} stays on {} until a restart moves it to {}",
+                    state.address, now.address
+                )),
+                Some(now) if now.certificates.is_empty() == state.certificates.is_some() => {
+                    words.push(format!(
+                        "listener {name} changes between HTTP and HTTPS at a restart"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        for now in &settings.listeners {
+            if !self.listeners.iter().any(|state| *state.name == *now.name) {
+                words.push(format!("listener {} is new: it listens after a restart", now.name));
+            }
+        }
+        if threads(settings) != self.workers.len() {
+            words.push(format!(
+                "server.threads stays {} until a restart makes it {}",
+                self.workers.len(),
+                threads(settings)
+            ));
+        }
+        words
+    }
+}
+
+impl ListenerState {
+    fn new(settings: &ListenerSettings) -> anyhow::Result<Arc<ListenerState>> {
+        let chains = certificates::read(&settings.certificates)?;
+        Ok(Arc::new(ListenerState {
+            name: settings.name.as_str().into(),
+            address: settings.address,
+            limits: serve::limits(settings),
+            certificates: (!chains.is_empty()).then(|| Arc::new(Certificates::new(chains))),
+        }))
+    }
+}
+
+/// Data path threads; 0 in the settings means one per core.
+fn threads(settings: &Settings) -> usize {
+    match settings.server.threads {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get()),
+        threads => threads,
+    }
+}

@@ -1,0 +1,181 @@
+//! The state of one request, and what its attempts are counted as.
+
+use super::connection::Connection;
+use super::flights::Seat;
+use super::identity::NewUser;
+use super::recorder::{Ending, Recorder};
+use super::view::{ServiceSetup, View};
+use super::worker::Counted;
+use http::Method;
+use serinus_routing::{RouteIndex, Service, Variant};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Responses up to this size count as finished with their last byte; longer ones and streams with
+/// their header: how long their body takes is for the client's line to say. It fits into any
+/// socket's send buffer, so that a slow reader cannot make a variant look slow.
+const JUDGED_TO_THE_END: u64 = 16 * 1024;
+
+/// State of one request, dropped when it is over, however it ends.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) counted: Counted,
+    pub(crate) connection: Option<Arc<Connection>>,
+    pub(crate) routed: Option<Routed>,
+}
+
+/// A request that a route took.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    /// What it sees, from its start to its end.
+    pub(crate) view: Arc<View>,
+    pub(crate) route: RouteIndex,
+    pub(crate) variant: Variant,
+    pub(crate) new_user: Option<NewUser>,
+    pub(crate) secure: bool,
+    pub(crate) has_body: bool,
+    /// The client has still to send some of its request.
+    pub(crate) uploading: bool,
+    /// Something was sent to an upstream: from now on only idempotent requests may be repeated.
+    pub(crate) sent: bool,
+    pub(crate) started: Instant,
+    pub(crate) attempt: Attempt,
+    /// Connections of this request that failed before anything was sent.
+    pub(crate) connect_failures: u8,
+    /// A kept connection was found closed by its upstream.
+    pub(crate) stale_connection: bool,
+    /// Stable answers for the canary.
+    pub(crate) shielded: bool,
+}
+
+/// One try at one endpoint.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// Since when the variant has had something to answer.
+    pub(crate) since: Instant,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) seat: Option<Seat>,
+    /// Its slowness was counted while it waited.
+    counted_slow: bool,
+    /// When the response's header came, and its status.
+    pub(crate) header: Option<(Instant, u16)>,
+    /// It has been counted, or is nobody's to count.
+    pub(crate) settled: bool,
+}
+
+impl Attempt {
+    pub(crate) fn new(since: Instant) -> Self {
+        Attempt {
+            since,
+            address: None,
+            seat: None,
+            counted_slow: false,
+            header: None,
+            settled: false,
+        }
+    }
+}
+
+impl Request {
+    pub(crate) fn new(counted: Counted) -> Self {
+        Request { counted, connection: None, routed: None }
+    }
+
+    /// Stops watching how long the current attempt waits.
+    pub(crate) fn stop_waiting(&mut self) {
+        let Some(routed) = &mut self.routed else { return };
+        if let Some(seat) = routed.attempt.seat.take() {
+            routed.attempt.counted_slow |= self.counted.worker().flights.leave(seat);
+        }
+    }
+
+    /// Watches how long the current attempt waits from `since` on.
+    pub(crate) fn wait(&mut self, since: Instant) {
+        let Some(routed) = &mut self.routed else { return };
+        let owner = routed.recorder().id;
+        routed.attempt.since = since;
+        routed.attempt.seat = self.counted.worker().flights.board(owner, since);
+    }
+
+    /// Counts the current attempt, once.
+    pub(crate) fn settle(&mut self, ending: Ending, at: Instant, bytes: u64) {
+        self.stop_waiting();
+        let shard = self.counted.worker().shard;
+        let Some(routed) = &mut self.routed else { return };
+        if std::mem::replace(&mut routed.attempt.settled, true) {
+            return;
+        }
+        let took = at.saturating_duration_since(routed.attempt.since).as_micros() as u64;
+        let micros = (!routed.attempt.counted_slow).then_some(took);
+        routed.recorder().record(shard, ending, micros, bytes);
+    }
+
+    /// Counts an attempt that was answered to the end, with a body of `bytes`.
+    pub(crate) fn settle_answered(&mut self, now: Instant, bytes: u64, streamed: bool) {
+        let Some((header_at, status)) = self.routed.as_ref().and_then(|r| r.attempt.header) else {
+            return;
+        };
+        let at = if streamed || bytes > JUDGED_TO_THE_END { header_at } else { now };
+        self.settle(Ending::of_status(status), at, bytes);
+    }
+
+    /// The next try, on the same variant or another.
+    pub(crate) fn try_again(&mut self, variant: Variant, now: Instant) {
+        self.stop_waiting();
+        let Some(routed) = &mut self.routed else { return };
+        // An endpoint that failed is passed over by its own variant only.
+        let address = routed.attempt.address.filter(|_| variant == routed.variant);
+        routed.variant = variant;
+        routed.attempt = Attempt { address, ..Attempt::new(now) };
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.stop_waiting();
+    }
+}
+
+impl Routed {
+    pub(crate) fn service(&self) -> &Service {
+        self.view.table.service(self.view.table.route(self.route).service)
+    }
+
+    pub(crate) fn setup(&self) -> &ServiceSetup {
+        let service = self.view.table.route(self.route).service;
+        &self.view.setup.services[service.0 as usize]
+    }
+
+    pub(crate) fn recorder(&self) -> &Arc<Recorder> {
+        self.recorder_of(self.variant)
+    }
+
+    pub(crate) fn recorder_of(&self, variant: Variant) -> &Arc<Recorder> {
+        let pair = &self.view.setup.recorders[self.route.0 as usize];
+        match variant {
+            Variant::Stable => &pair.stable,
+            Variant::Canary => &pair.canary,
+        }
+    }
+
+    /// Whether stable may be asked in place of the canary, as far as the configuration and the
+    /// request go; `repeatable`: the request can be sent once more, byte for byte.
+    pub(crate) fn may_be_shielded(&self, method: &Method, repeatable: bool) -> bool {
+        self.variant == Variant::Canary
+            && !self.shielded
+            && self.service().shield
+            && (!self.sent || (repeatable && is_idempotent(method)))
+    }
+
+    /// Takes one retry from the service's budget.
+    pub(crate) fn spend_retry(&self, now: Instant) -> bool {
+        let service = self.view.table.route(self.route).service;
+        self.setup().budget.spend(now, self.view.setup.finished(service))
+    }
+}
+
+/// Methods that mean the same when they are sent twice (RFC 9110, 9.2.2); TRACE is never forwarded.
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}

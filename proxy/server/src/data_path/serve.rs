@@ -1,0 +1,254 @@
+//! Sockets and threads: binding, serving, draining.
+
+use super::certificates::Certificates;
+use super::connection::{Front, Limits};
+use super::gateway::{ATTEMPTS, Gateway};
+use super::worker::Worker;
+use super::{Inner, ListenerState};
+use anyhow::Context;
+use pingora::apps::HttpServerOptions;
+use pingora::listeners::Listeners;
+use pingora::listeners::tls::TlsSettings;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{Fds, ListenFds, ShutdownWatch};
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::net::TcpSocket;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4096;
+/// Idle connections to upstreams that a thread keeps.
+const KEPT_UPSTREAM: usize = 1024;
+/// Time between two look-ups of endpoint names.
+const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+/// How long idle clients may still send a request after the listeners closed: it is answered with
+/// `connection: close`, which loses nothing, where closing at once could cross a request.
+const LINGER: Duration = Duration::from_millis(250);
+/// How often the drain is looked at.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// How far a shutdown has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Stage {
+    Serving,
+    /// Idle connections are closed.
+    ClosingIdle,
+    /// Threads end, whatever is left.
+    Over,
+}
+
+/// A running data path.
+#[derive(Debug)]
+pub struct ServingHandle {
+    addresses: Vec<(Arc<str>, SocketAddr)>,
+    supervisor: JoinHandle<usize>,
+}
+
+impl ServingHandle {
+    /// The listeners and where they listen: with port 0 in the settings, the port that was found.
+    pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.supervisor.is_finished()
+    }
+
+    /// Waits (blocking) until the shutdown is over: every request answered, or the grace period
+    /// spent. Returns how many requests were cut.
+    pub fn join(self) -> usize {
+        self.supervisor.join().unwrap_or_else(|_| {
+            tracing::error!("the data path's supervisor panicked");
+            0
+        })
+    }
+}
+
+/// Binds and starts; see [`super::DataPath::serve`].
+pub(super) fn serve(
+    inner: &Arc<Inner>,
+    grace_period: Duration,
+    shutdown: ShutdownWatch,
+) -> anyhow::Result<ServingHandle> {
+    // Sockets first: whatever is wrong with them is known before anything runs.
+    let runtime = runtime()?;
+    let mut bound = Vec::with_capacity(inner.listeners.len());
+    for listener in &inner.listeners {
+        let socket = {
+            let _context = runtime.enter();
+            bind(listener.address).with_context(|| {
+                format!("cannot listen on {} (listener {})", listener.address, listener.name)
+            })?
+        };
+        bound.push((Arc::clone(listener), socket));
+    }
+    let mut addresses = Vec::with_capacity(bound.len());
+    for (listener, socket) in &bound {
+        addresses.push((Arc::clone(&listener.name), socket.local_addr()?));
+    }
+    let (stop, stopping) = watch::channel(false);
+    let (stage, stages) = watch::channel(Stage::Serving);
+    let mut threads = Vec::with_capacity(inner.workers.len());
+    for (position, worker) in inner.workers.iter().enumerate() {
+        let runtime = self::runtime()?;
+        let mut sockets = Vec::with_capacity(bound.len());
+        for (listener, socket) in &bound {
+            sockets.push((Arc::clone(listener), socket.try_clone()?));
+        }
+        let (worker, stopping, stages) = (Arc::clone(worker), stopping.clone(), stages.clone());
+        threads.push(
+            std::thread::Builder::new()
+                .name(format!("data-path-{position}"))
+                .spawn(move || run_worker(&runtime, worker, sockets, stopping, stages))
+                .context("cannot start a data path thread")?,
+        );
+    }
+    drop(bound); // the threads hold the sockets now, and close them
+    let inner = Arc::clone(inner);
+    let supervisor = std::thread::Builder::new()
+        .name("data-path".to_owned())
+        .spawn(move || {
+            let cut = runtime.block_on(supervise(&inner, grace_period, shutdown, &stop, &stage));
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a data path thread panicked");
+                }
+            }
+            cut
+        })
+        .context("cannot start the data path's supervisor")?;
+    Ok(ServingHandle { addresses, supervisor })
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("cannot make a tokio runtime")
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?; // a restart must not wait for connections in TIME_WAIT
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+/// One data path thread: every listener, one pool of upstream connections.
+fn run_worker(
+    runtime: &Runtime,
+    worker: Arc<Worker>,
+    sockets: Vec<(Arc<ListenerState>, TcpListener)>,
+    stopping: ShutdownWatch,
+    mut stages: watch::Receiver<Stage>,
+) {
+    runtime.block_on(async move {
+        let conf = Arc::new(ServerConf {
+            threads: 1,
+            max_retries: ATTEMPTS,
+            upstream_keepalive_pool_size: KEPT_UPSTREAM,
+            ..ServerConf::default()
+        });
+        let mut proxy = http_proxy(&conf, Gateway { worker: Arc::clone(&worker) });
+        let mut options = HttpServerOptions::default();
+        options.h2_idle_timeout =
+            sockets.iter().map(|(listener, _)| listener.limits.keepalive()).max();
+        proxy.server_options = Some(options);
+        let proxy = Arc::new(proxy);
+        for (listener, socket) in sockets {
+            let address = listener.address.to_string();
+            let mut fds = Fds::new();
+            fds.add(address.clone(), socket.into_raw_fd()); // Pingora takes it from here
+            let fds: ListenFds = Arc::new(fds.into());
+            let listeners = match &listener.certificates {
+                Some(certificates) => tls_listener(&address, Arc::clone(certificates)),
+                None => Ok(Listeners::tcp(&address)),
+            };
+            let listeners = match listeners {
+                Ok(listeners) => listeners,
+                Err(error) => {
+                    tracing::error!(listener = &*listener.name, "cannot serve TLS: {error}");
+                    continue;
+                }
+            };
+            let front = Front {
+                proxy: Arc::clone(&proxy),
+                worker: Arc::clone(&worker),
+                limits: Arc::clone(&listener.limits),
+            };
+            let mut service = Service::with_listeners(listener.name.to_string(), listeners, front);
+            let stopping = stopping.clone();
+            tokio::spawn(async move { service.start_service(Some(fds), stopping, 1).await });
+        }
+        // An error means that the supervisor is gone, which ends this thread as well.
+        let _ = stages.wait_for(|stage| *stage >= Stage::ClosingIdle).await;
+        pingora::apps::HttpServerApp::http_cleanup(&*proxy).await;
+        let _ = stages.wait_for(|stage| *stage == Stage::Over).await;
+    });
+}
+
+fn tls_listener(address: &str, certificates: Arc<Certificates>) -> pingora::Result<Listeners> {
+    let mut settings = TlsSettings::intermediate("", "")?; // no files: the resolver has them
+    settings.set_cert_resolver(certificates);
+    settings.enable_h2();
+    let mut listeners = Listeners::new();
+    listeners.add_tls_with_settings(address, None, settings);
+    Ok(listeners)
+}
+
+/// Resolves names until the shutdown, then drains. Returns how many requests were cut.
+async fn supervise(
+    inner: &Inner,
+    grace_period: Duration,
+    mut shutdown: ShutdownWatch,
+    stop: &watch::Sender<bool>,
+    stage: &watch::Sender<Stage>,
+) -> usize {
+    tokio::select! {
+        // A dropped sender is a shutdown as well.
+        _ = shutdown.wait_for(|shutdown| *shutdown) => {}
+        () = resolve_names(inner) => {}
+    }
+    let began = Instant::now();
+    // Listeners close, and no connection is kept for another request.
+    inner.workers.iter().for_each(|worker| worker.close());
+    stop.send_replace(true);
+    drained(inner, began + LINGER.min(grace_period)).await;
+    stage.send_replace(Stage::ClosingIdle);
+    drained(inner, began + grace_period).await;
+    let cut = inner.in_flight();
+    if cut > 0 {
+        tracing::warn!(requests = cut, "the grace period is over: cutting requests in flight");
+    }
+    stage.send_replace(Stage::Over);
+    cut
+}
+
+/// Until no client is connected, or `deadline`.
+async fn drained(inner: &Inner, deadline: Instant) {
+    let busy = || inner.workers.iter().any(|worker| worker.connections() + worker.requests() > 0);
+    while busy() && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+async fn resolve_names(inner: &Inner) {
+    loop {
+        for pool in inner.pools().iter().filter(|pool| pool.has_names()) {
+            pool.resolve().await;
+        }
+        // A reload does not wait for the next round.
+        let _ = tokio::time::timeout(RESOLVE_EVERY, inner.reloaded.notified()).await;
+    }
+}
+
+/// Limits of a listener as the settings have them.
+pub(super) fn limits(settings: &serinus_config::ListenerSettings) -> Arc<Limits> {
+    Arc::new(Limits::new(settings.header_timeout, settings.keepalive_timeout))
+}

@@ -1,0 +1,1 @@
+//! The data path with real sockets against real upstreams.
