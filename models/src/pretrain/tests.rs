@@ -1,4 +1,6 @@
 use super::*;
+use crate::outcome::Outcome;
+use crate::world::{Course, Effect, Fault, ServiceShape};
 
 #[test]
 fn the_committed_command_makes_the_shipped_file_byte_for_byte() {
@@ -16,4 +18,50 @@ fn training_and_test_releases_cannot_meet() {
 #[test]
 fn the_same_seeds_play_the_same_episodes() {
     assert_eq!(episodes(5, 6), episodes(5, 6));
+}
+
+/// Plays `fault` on the shop (200 requests per second, a tenth on the canary) with many seeds and
+/// gives for each alarm the time to the first forecast above the threshold, while still open.
+fn passed(fault: Fault) -> Vec<Option<Duration>> {
+    let predictor = Predictor::shipped().unwrap();
+    let first_above = |looks: Vec<Look>| {
+        let mut open = looks.into_iter().take_while(|look| !look.cleared);
+        let threshold = settings().rollback_threshold;
+        let above = |look: &Look| predictor.forecast(&look.features).probability > threshold;
+        open.find(above).map(|look| look.age)
+    };
+    let played = (0..20).map(|seed| {
+        let world = World::with_faults(ServiceShape::shop(), vec![fault], seed);
+        play(world, Duration::ZERO, seed % 2 == 0)
+    });
+    played.filter(|looks| !looks.is_empty()).map(first_above).collect()
+}
+
+#[test]
+fn a_dead_canary_is_forecast_to_stay_dead_within_three_seconds_of_the_alarm() {
+    for begins in [0.0, 40.0] {
+        let dead = Fault::lasting(begins, Effect::failing(1.0, Outcome::ServerError));
+        let passed = passed(dead);
+        assert_eq!(passed.len(), 20, "every one raises an alarm");
+        let late = |after: &Option<Duration>| after.is_none_or(|at| at > Duration::from_secs(3));
+        assert!(!passed.iter().any(late), "{passed:?}");
+    }
+}
+
+#[test]
+fn a_blip_of_two_seconds_is_never_forecast_to_last() {
+    for begins in [0.0, 30.0] {
+        let blip = Fault::passing(begins, 2.0, Effect::failing(0.5, Outcome::ServerError));
+        let passed = passed(blip);
+        assert!(passed.len() > 15 && passed.iter().all(Option::is_none), "{passed:?}");
+    }
+}
+
+#[test]
+fn a_cold_start_of_eight_seconds_is_never_forecast_to_last() {
+    for times in [3.0, 10.0] {
+        let cold = Fault::passing(0.0, 24.0, Effect::slow(1.0, times));
+        let passed = passed(cold.with(Course::Fading { tau: 8.0 / 3.0 }));
+        assert!(passed.len() > 10 && passed.iter().all(Option::is_none), "{times}: {passed:?}");
+    }
 }

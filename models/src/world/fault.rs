@@ -4,7 +4,7 @@ use crate::outcome::Outcome;
 
 /// Who has a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub enum Reach {
     /// The version on trial alone.
     Canary,
     /// Both: a dependency, the network, the time of day.
@@ -13,52 +13,45 @@ pub(super) enum Reach {
 
 /// How the strength of a fault goes while it lasts; times in seconds since it began.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Course {
+pub enum Course {
+    /// Full strength all the time.
     Constant,
     /// From nothing to full strength in this time.
-    Growing {
-        over: f64,
-    },
+    Growing { over: f64 },
     /// To 1/e of its strength in this time.
-    Fading {
-        tau: f64,
-    },
+    Fading { tau: f64 },
     /// Full strength for the first `on` seconds of every `period`.
-    Pulsing {
-        period: f64,
-        on: f64,
-    },
+    Pulsing { period: f64, on: f64 },
     /// From nothing to full strength, then at once to nothing, in every period.
-    Sawtooth {
-        period: f64,
-    },
+    Sawtooth { period: f64 },
 }
 
 /// What a fault does at full strength.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Effect {
+pub struct Effect {
     /// Probability that a request fails.
-    pub(super) failures: f64,
+    pub failures: f64,
     /// How it then fails.
-    pub(super) outcome: Outcome,
+    pub outcome: Outcome,
     /// Probability that a request gets no answer until its timeout.
-    pub(super) hangs: f64,
+    pub hangs: f64,
     /// Share of requests whose latency is multiplied.
-    pub(super) slow_share: f64,
+    pub slow_share: f64,
     /// By how much; below 1 is faster.
-    pub(super) slow_factor: f64,
+    pub slow_factor: f64,
     /// Probability that the answer is wrong: 200 for users, a failed assertion for probes.
-    pub(super) wrong: f64,
+    pub wrong: f64,
     /// Factor on the CPU time per request.
-    pub(super) cpu: f64,
+    pub cpu: f64,
     /// Growth of memory per minute, relative to what it was.
-    pub(super) memory_per_minute: f64,
+    pub memory_per_minute: f64,
     /// The process starts anew whenever the fault's strength falls from full.
-    pub(super) restarts: bool,
+    pub restarts: bool,
 }
 
 impl Effect {
-    pub(super) const NONE: Effect = Effect {
+    /// Nothing at all.
+    pub const NONE: Effect = Effect {
         failures: 0.0,
         outcome: Outcome::ServerError,
         hangs: 0.0,
@@ -70,34 +63,39 @@ impl Effect {
         restarts: false,
     };
 
-    pub(super) fn failing(failures: f64, outcome: Outcome) -> Effect {
+    /// A share of requests fails.
+    pub fn failing(failures: f64, outcome: Outcome) -> Effect {
         Effect { failures, outcome, ..Effect::NONE }
     }
 
-    pub(super) fn slow(slow_share: f64, slow_factor: f64) -> Effect {
+    /// A share of requests takes longer.
+    pub fn slow(slow_share: f64, slow_factor: f64) -> Effect {
         Effect { slow_share, slow_factor, ..Effect::NONE }
     }
 }
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Fault {
-    pub(super) reach: Reach,
+pub struct Fault {
+    /// Who has it.
+    pub reach: Reach,
     /// Seconds after the deployment.
-    pub(super) begins: f64,
+    pub begins: f64,
     /// Seconds after the deployment; infinite if it never ends.
-    pub(super) ends: f64,
-    pub(super) course: Course,
-    pub(super) effect: Effect,
+    pub ends: f64,
+    /// How its strength goes.
+    pub course: Course,
+    /// What it does.
+    pub effect: Effect,
     /// The only route that has it; all if none.
-    pub(super) route: Option<usize>,
+    pub route: Option<usize>,
     /// Requests per second on the canary below which it does not show.
-    pub(super) needs_load: Option<f64>,
+    pub needs_load: Option<f64>,
 }
 
 impl Fault {
     /// A fault of the canary on all routes that begins now and then and does not end.
-    pub(super) fn lasting(begins: f64, effect: Effect) -> Fault {
+    pub fn lasting(begins: f64, effect: Effect) -> Fault {
         Fault {
             reach: Reach::Canary,
             begins,
@@ -110,16 +108,17 @@ impl Fault {
     }
 
     /// The same, for `length` seconds.
-    pub(super) fn passing(begins: f64, length: f64, effect: Effect) -> Fault {
+    pub fn passing(begins: f64, length: f64, effect: Effect) -> Fault {
         Fault { ends: begins + length, ..Fault::lasting(begins, effect) }
     }
 
-    pub(super) fn with(self, course: Course) -> Fault {
+    /// The same with another course.
+    pub fn with(self, course: Course) -> Fault {
         Fault { course, ..self }
     }
 
     /// Strength from 0 to 1 at `at` seconds after the deployment, for this much canary load.
-    pub(super) fn strength(&self, at: f64, canary_load: f64) -> f64 {
+    pub fn strength(&self, at: f64, canary_load: f64) -> f64 {
         if at < self.begins || at >= self.ends {
             return 0.0;
         }
@@ -137,7 +136,7 @@ impl Fault {
     }
 
     /// Process starts that the fault causes from `from` (excluded) to `to` seconds after the deployment.
-    pub(super) fn restarts(&self, from: f64, to: f64) -> u32 {
+    pub fn restarts(&self, from: f64, to: f64) -> u32 {
         if !self.effect.restarts {
             return 0;
         }

@@ -11,26 +11,23 @@
 mod dice;
 mod family;
 mod fault;
+mod probing;
 mod service;
 
 pub use family::Family;
+pub use fault::{Course, Effect, Fault, Reach};
 pub use service::ServiceShape;
 
-use crate::latency::LatencyCounts;
-use crate::latency::bucket_of;
+use crate::latency::{LatencyCounts, bucket_of};
 use crate::outcome::Outcome;
-use crate::sample::{LiveSample, Pair, ProbeResult, ProbeRound, Resources, Sample, ServiceTick};
+use crate::sample::{LiveSample, Pair, ProbeResult, Resources, Sample, ServiceTick};
 use crate::settings::Exposure;
 use dice::Dice;
-use fault::{Fault, Reach};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Age in milliseconds at which a request in flight counts as slow.
 const LOOK_OUT_MS: u64 = 1000;
-/// When a probe gives up on an answer, in milliseconds.
-const PROBE_TIMEOUT_MS: u64 = 5000;
-
 /// What is true of a release, whatever can be seen of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truth {
@@ -76,11 +73,22 @@ struct Condition {
     wrong: f64,
 }
 
+/// How many users there are, relative to the mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Traffic {
+    Steady,
+    /// So many times as many while the faults last.
+    Spike(f64),
+    /// Half more and half less in the course of a day.
+    Daily,
+}
+
 /// A release under way.
 #[derive(Debug, Clone)]
 pub struct World {
-    family: Family,
+    truth: Truth,
     service: ServiceShape,
+    traffic: Traffic,
     faults: Vec<Fault>,
     dice: Dice,
     now_ms: u64,
@@ -90,7 +98,8 @@ pub struct World {
     /// Rounds that are due, as a fraction.
     due_rounds: f64,
     next_probe: usize,
-    memory: f64,
+    /// Growth of the canary's memory since its start, relative to what it was.
+    memory_growth: f64,
 }
 
 impl World {
@@ -100,23 +109,47 @@ impl World {
         // Families of one seed shall not share their draws.
         let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ family as u64);
         let service = ServiceShape::draw(&mut dice);
-        World::on(service, family, dice)
+        World::of_family(service, family, dice)
     }
 
-    /// A release of this family on a given service; faults and traffic are drawn from `seed`.
+    /// A release of this family on a given service; its fault and what happens are drawn from `seed`.
     pub fn with_service(service: ServiceShape, family: Family, seed: u64) -> World {
-        World::on(service, family, Dice::new(seed))
+        World::of_family(service, family, Dice::new(seed))
     }
 
-    fn on(service: ServiceShape, family: Family, mut dice: Dice) -> World {
-        let faults = family.faults(
-            &mut dice,
-            service.routes(),
-            service.requests_per_second * service.weight,
-        );
+    /// A release with exactly these faults; what happens is drawn from `seed`.
+    pub fn with_faults(service: ServiceShape, faults: Vec<Fault>, seed: u64) -> World {
+        let own = faults.iter().filter(|fault| fault.reach == Reach::Canary);
+        let truth = match own.map(|fault| fault.ends).reduce(f64::max) {
+            None => Truth::Null,
+            Some(ends) if ends.is_finite() => Truth::Transient,
+            Some(_) => Truth::Sustained,
+        };
+        World::of(service, faults, truth, Traffic::Steady, Dice::new(seed))
+    }
+
+    fn of_family(service: ServiceShape, family: Family, mut dice: Dice) -> World {
+        let load = service.requests_per_second * service.weight;
+        let faults = family.faults(&mut dice, service.routes(), load);
+        let traffic = match family {
+            Family::TrafficSpike => Traffic::Spike(dice.between(2.0, 5.0)),
+            Family::Diurnal => Traffic::Daily,
+            _ => Traffic::Steady,
+        };
+        World::of(service, faults, family.truth(), traffic, dice)
+    }
+
+    fn of(
+        service: ServiceShape,
+        faults: Vec<Fault>,
+        truth: Truth,
+        traffic: Traffic,
+        dice: Dice,
+    ) -> World {
         World {
-            family,
+            truth,
             service,
+            traffic,
             faults,
             dice,
             now_ms: 0,
@@ -124,18 +157,13 @@ impl World {
             rounds: vec![],
             due_rounds: 0.0,
             next_probe: 0,
-            memory: 0.0,
+            memory_growth: 0.0,
         }
     }
 
-    /// The kind of release.
-    pub fn family(&self) -> Family {
-        self.family
-    }
-
-    /// What is true of it.
+    /// What is true of the release.
     pub fn truth(&self) -> Truth {
-        self.family.truth()
+        self.truth
     }
 
     /// The service it is released on.
@@ -194,13 +222,13 @@ impl World {
 
     /// Traffic relative to its mean.
     fn traffic(&self, at: f64) -> f64 {
-        match self.family {
-            Family::TrafficSpike => {
+        match self.traffic {
+            Traffic::Steady => 1.0,
+            Traffic::Spike(times) => {
                 let spike = self.faults.iter().any(|fault| fault.strength(at, 0.0) > 0.0);
-                if spike { 3.0 } else { 1.0 }
+                if spike { times } else { 1.0 }
             }
-            Family::Diurnal => 1.0 + 0.5 * libm::sin(at / 3600.0 * std::f64::consts::TAU / 24.0),
-            _ => 1.0,
+            Traffic::Daily => 1.0 + 0.5 * libm::sin(at / 86_400.0 * std::f64::consts::TAU),
         }
     }
 
@@ -316,64 +344,6 @@ impl World {
         }
     }
 
-    fn start_probes(&mut self, from: u64, span: Duration, rate: f64, canary_load: f64) {
-        let probes = self.service.probes.len();
-        // A round that could not start because its probe was busy is not made up for.
-        self.due_rounds = self.due_rounds.min(1.0) + rate * span.as_secs_f64();
-        let starts = self.due_rounds as u64;
-        self.due_rounds -= starts as f64;
-        for n in 0..starts {
-            let probe = self.next_probe % probes;
-            self.next_probe += 1;
-            let start_ms = from + (self.now_ms - from) * n / starts;
-            if self.rounds.iter().any(|(due, running, _)| *running == probe && *due > start_ms) {
-                continue;
-            }
-            let at = start_ms as f64 / 1000.0;
-            let results = Pair {
-                stable: self.probe(probe, Variant::Stable, at, canary_load),
-                canary: self.probe(probe, Variant::Canary, at, canary_load),
-            };
-            // One after the other, as the real ones.
-            let micros = results.stable.micros + results.canary.micros;
-            self.rounds.push((start_ms + micros / 1000, probe, results));
-        }
-    }
-
-    /// One run of a probe on one variant: its steps in order, up to the first that fails.
-    fn probe(&mut self, probe: usize, variant: Variant, at: f64, canary_load: f64) -> ProbeResult {
-        let mut micros = 0;
-        for route in self.service.probes[probe].clone() {
-            let condition = self.condition(route, variant, at, canary_load);
-            if self.dice.chance(condition.hangs) {
-                return ProbeResult { outcome: Outcome::Timeout, micros: PROBE_TIMEOUT_MS * 1000 };
-            }
-            for &(share, outcome) in &condition.failures {
-                if self.dice.chance(share) {
-                    let took = self.failed_after(route, outcome).min(PROBE_TIMEOUT_MS * 1000);
-                    return ProbeResult { outcome, micros: micros + took };
-                }
-            }
-            micros += self.answered_after(route, &condition);
-            if self.service.probes_assert && self.dice.chance(condition.wrong) {
-                return ProbeResult { outcome: Outcome::Assertion, micros };
-            }
-        }
-        let late = micros > PROBE_TIMEOUT_MS * 1000;
-        ProbeResult { outcome: if late { Outcome::Timeout } else { Outcome::Ok }, micros }
-    }
-
-    fn finished_probes(&mut self) -> Vec<ProbeRound> {
-        let now = self.now_ms;
-        let (ended, running) = self.rounds.drain(..).partition(|(due, _, _)| *due <= now);
-        self.rounds = running;
-        let named = |(_, probe, results): (u64, usize, Pair<ProbeResult>)| ProbeRound {
-            probe: Arc::clone(&self.service.probe_names[probe]),
-            results,
-        };
-        Vec::into_iter(ended).map(named).collect()
-    }
-
     fn resources(
         &mut self,
         from: u64,
@@ -391,11 +361,11 @@ impl World {
             cpu *= 1.0 + (fault.effect.cpu - 1.0) * strength;
             restarts += fault.restarts(from, to);
             if from >= fault.begins && to < fault.ends {
-                self.memory += fault.effect.memory_per_minute * span.as_secs_f64() / 60.0;
+                self.memory_growth += fault.effect.memory_per_minute * span.as_secs_f64() / 60.0;
             }
         }
         if restarts > 0 {
-            self.memory = 0.0;
+            self.memory_growth = 0.0;
         }
         let mut of = |served: u64, factor: f64, memory: f64, restarts: u32| {
             let per_request = self.service.cpu_per_request * factor * self.dice.between(0.9, 1.1);
@@ -408,7 +378,7 @@ impl World {
         };
         Pair {
             stable: of(served.stable, 1.0, 1.0, 0),
-            canary: of(served.canary, cpu, 1.0 + self.memory, restarts),
+            canary: of(served.canary, cpu, 1.0 + self.memory_growth, restarts),
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::outcome::OutcomeCounts;
+use crate::sample::ProbeRound;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -75,9 +76,9 @@ fn latencies_have_the_medians_of_their_routes() {
 
 #[test]
 fn a_dead_canary_fails_its_share_and_stable_does_not() {
-    let world =
-        (0..).map(|seed| World::with_service(ServiceShape::shop(), Family::DeadOnArrival, seed));
-    let mut world = world.into_iter().find(|w| w.faults[0].effect.failures == 1.0).unwrap();
+    let dead = Fault::lasting(0.0, Effect::failing(1.0, Outcome::ServerError));
+    let mut world = World::with_faults(ServiceShape::shop(), vec![dead], 3);
+    assert_eq!(world.truth(), Truth::Sustained);
     let ticks = run(&mut world, 60, exposed(0.1), 5.0);
     let live = totals(&ticks);
     assert_eq!(live.canary.outcomes.failures(), live.canary.outcomes.total());
