@@ -44,7 +44,11 @@ impl ConfigError {
             column: text[line_start..start].chars().count() + 1,
             message,
             help,
-            source: text[line_start..line_end].trim_end().chars().map(visible).collect(),
+            source: text[line_start..line_end]
+                .trim_end_matches('\r')
+                .chars()
+                .map(visible)
+                .collect(),
             width: text[start..end].trim_end().chars().count().max(1),
         }
     }
@@ -61,9 +65,13 @@ impl ConfigErrors {
         writeln!(f, "{}:{line}:{column}: {message}", Path::display(&self.file))?;
         let gutter = " ".repeat(line.to_string().len());
         // Tabs stay tabs, so that the caret lands under its character whatever their width.
-        let indent: String =
-            source.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
-        writeln!(f, "  {line} | {source}")?;
+        let indent: String = source
+            .chars()
+            .chain(std::iter::repeat(' '))
+            .take(column - 1)
+            .map(|c| if c == '\t' { c } else { ' ' })
+            .collect();
+        writeln!(f, "  {line} | {}", source.trim_end())?;
         writeln!(f, "  {gutter} | {indent}{}", "^".repeat(*width))?;
         writeln!(f, "  {gutter} = help: {help}")
     }

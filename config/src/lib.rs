@@ -3,6 +3,7 @@
 //! Pure: the text and the name of its file come in; settings, or every error of the file with its
 //! line and a caret, come out. Whether files and addresses exist is the edge's business.
 
+mod collection;
 mod error;
 mod net;
 mod number;
@@ -14,6 +15,7 @@ mod reader;
 mod schema;
 mod settings;
 mod suggest;
+mod table;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use probe::*;

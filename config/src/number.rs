@@ -119,7 +119,11 @@ impl Read for Threshold {
             Some(share) => {
                 let message = format!("a threshold lies between 0 and 1, not {share}");
                 let help = match share {
-                    1.0..=100.0 => format!("it is no percentage: did you mean {}?", share / 100.0),
+                    1.0 => "at 1 it would never act: write a number like 0.999".to_owned(),
+                    1.0..100.0 => {
+                        let meant = (share * 1e4).round() / 1e6;
+                        format!("it is no percentage: did you mean {meant}?")
+                    }
                     _ => help.to_owned(),
                 };
                 reader.fault(&value.span(), fault(message, help))
@@ -168,7 +172,8 @@ impl<const LOW: u32, const HIGH: u32> Read for Whole<LOW, HIGH> {
             Ok(Ok(number)) if (LOW..=HIGH).contains(&number) => Some(Whole(number)),
             _ => {
                 let message = format!("{digits} is out of range");
-                reader.fault(&value.span(), fault(message, format!("from {LOW} to {HIGH}")))
+                reader
+                    .fault(&value.span(), fault(message, format!("write one from {LOW} to {HIGH}")))
             }
         }
     }

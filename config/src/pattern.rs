@@ -40,14 +40,15 @@ impl Text for JsonPath {
     fn parse(text: &str) -> Result<Self, Fault> {
         match serde_json_path::JsonPath::parse(text) {
             Ok(_) => Ok(JsonPath(text.to_owned())),
-            Err(error) => {
+            Err(_) => {
+                let shown = text.escape_debug();
                 let help = match text.starts_with('$') {
                     true => {
                         "write a path like \"$.token\", \"$.items[0].id\" or \"$..price\"".into()
                     }
-                    false => format!("a path begins with '$': \"$.{}\"", text.escape_debug()),
+                    false => format!("a path begins with '$': \"$.{shown}\""),
                 };
-                Err(fault(format!("bad JSONPath: {}", error.message()), help))
+                Err(fault(format!("\"{shown}\" is not a JSONPath"), help))
             }
         }
     }

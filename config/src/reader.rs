@@ -47,13 +47,22 @@ pub(crate) trait Read: Sized {
     fn schema() -> Json;
 }
 
-/// One key of a table: what [`table!`](crate::reader::table) knows of it.
+/// One key of a table: what [`table!`](crate::table::table) knows of it.
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) required: bool,
     /// Read in place of a key that is not there.
     pub(crate) default: Option<Json>,
+}
+
+/// A table that is being read.
+pub(crate) struct Section<'v, 'i> {
+    pub(crate) table: &'v DeTable<'i>,
+    /// The place of its header.
+    header: Span,
+    /// Known keys that unknown ones were probably meant to be.
+    misspelt: Vec<&'static str>,
 }
 
 /// Collects mistakes and warnings on the way through a document.
@@ -100,41 +109,45 @@ impl Reader {
     pub(crate) fn table<'v, 'i>(
         &mut self,
         value: &'v Value<'i>,
-        known: &[&str],
-    ) -> Option<&'v DeTable<'i>> {
-        let section = self.section();
+        known: &[&'static str],
+    ) -> Option<Section<'v, 'i>> {
+        let place = self.place();
+        let mut misspelt = Vec::new();
         let Some(table) = value.get_ref().as_table() else {
             return self.wrong_type(value, "a table", format!("its keys are {}", listed(known)));
         };
         for key in table.keys() {
             let name: &str = key.get_ref();
             if !known.contains(&name) {
-                let help = match did_you_mean(name, known.iter().copied()) {
+                let meant =
+                    known.iter().find(|key| did_you_mean(name, known.iter().copied()) == Some(key));
+                misspelt.extend(meant);
+                let help = match meant {
                     Some(meant) => format!("did you mean '{meant}'?"),
                     None => match crate::schema::sections_with(name).as_slice() {
                         [] => format!("known keys: {}", listed(known)),
                         sections => format!("'{name}' belongs in {}", sections.join(" or ")),
                     },
                 };
-                let message = format!("unknown key '{name}' {section}");
+                let message = format!("unknown key '{name}' {place}");
                 self.fault::<()>(&key.span(), fault(message, help));
             }
         }
-        Some(table)
+        Some(Section { table, header: value.span(), misspelt })
     }
 
     /// The value of a key, or its default.
-    pub(crate) fn key<T: Read>(
-        &mut self,
-        table: &DeTable<'_>,
-        header: &Span,
-        key: &Key,
-    ) -> Option<At<T>> {
-        let Some((name, value)) = table.get_key_value(key.name) else {
+    pub(crate) fn key<T: Read>(&mut self, section: &Section<'_, '_>, key: &Key) -> Option<At<T>> {
+        let header = &section.header;
+        let Some((name, value)) = section.table.get_key_value(key.name) else {
+            if key.required && section.misspelt.contains(&key.name) {
+                return None; // it is there, under the name that was reported
+            }
             if key.required {
-                let message = format!("missing key '{}' {}", key.name, self.section());
-                let help = format!("it says: {}", key.about.trim().trim_end_matches('.'));
-                return self.fault(header, fault(message, help));
+                let message = format!("missing key '{}' {}", key.name, self.place());
+                let what = key.about.trim().trim_end_matches('.');
+                return self
+                    .fault(header, fault(message, format!("add {} = ...: {what}", key.name)));
             }
             // JSON is TOML as far as defaults go: text, numbers, booleans, lists and `{}`.
             let text = key.default.as_ref()?.to_string();
@@ -154,157 +167,11 @@ impl Reader {
     }
 
     /// Where the reader is, in words.
-    fn section(&self) -> String {
+    fn place(&self) -> String {
         match self.path.as_slice() {
             [] => "at the top of the file".to_owned(),
             path => format!("in [{}]", path.join(".")),
         }
-    }
-}
-
-/// Declares a table of the file: its keys with their types, defaults (`= ...`) and whether they
-/// are `@required`. What it accepts, its schema and its help all come from this one text.
-///
-/// A key that is missing or wrong is `None`; which of the two, `present` tells.
-macro_rules! table {
-    (
-        $(#[doc = $about:literal])+
-        $name:ident {
-            $( $(#[doc = $doc:literal])+ $(@$must:ident)? $key:ident: $type:ty $(= $default:tt)?, )+
-        }
-    ) => {
-        $(#[doc = $about])+
-        #[derive(Debug)]
-        pub(crate) struct $name {
-            /// The keys that are there, right or wrong.
-            #[allow(dead_code, reason = "not every table has a check that needs it")]
-            pub(crate) present: Vec<&'static str>,
-            $( $(#[doc = $doc])+ pub(crate) $key: Option<$crate::reader::At<$type>>, )+
-        }
-
-        impl $name {
-            fn keys() -> Vec<$crate::reader::Key> {
-                vec![$( $crate::reader::Key {
-                    name: stringify!($key),
-                    about: concat!($($doc),+),
-                    required: $crate::reader::table!(@required $($must)?),
-                    default: $crate::reader::table!(@default $($default)?),
-                } ),+]
-            }
-        }
-
-        impl $crate::reader::Read for $name {
-            fn read(
-                value: &$crate::reader::Value<'_>,
-                reader: &mut $crate::reader::Reader,
-            ) -> Option<Self> {
-                let table = reader.table(value, &[$(stringify!($key)),+])?;
-                let header = value.span();
-                let mut keys = Self::keys().into_iter();
-                Some($name {
-                    present: [$(stringify!($key)),+]
-                        .into_iter()
-                        .filter(|key| table.contains_key(*key))
-                        .collect(),
-                    $( $key: reader.key(table, &header, &keys.next()?), )+
-                })
-            }
-
-            fn schema() -> serde_json::Value {
-                let types = vec![$( <$type as $crate::reader::Read>::schema() ),+];
-                $crate::schema::of_table(concat!($($about),+), Self::keys(), types)
-            }
-        }
-    };
-    (@required) => { false };
-    (@required required) => { true };
-    (@default) => { None };
-    (@default $default:tt) => { Some(serde_json::json!($default)) };
-}
-pub(crate) use table;
-
-/// Elements in their order; one that is wrong makes the list wrong.
-impl<T: Read> Read for Vec<At<T>> {
-    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
-        let Some(array) = value.get_ref().as_array() else {
-            return reader.wrong_type(value, "a list", "put it in square brackets: [ ... ]");
-        };
-        let elements: Vec<Option<At<T>>> =
-            array.iter().map(|element| read_at(element, reader)).collect();
-        elements.into_iter().collect()
-    }
-
-    fn schema() -> Json {
-        json!({ "type": "array", "items": T::schema() })
-    }
-}
-
-/// A value or a list of values.
-#[derive(Debug)]
-pub(crate) struct OneOrMany<T>(pub(crate) Vec<At<T>>);
-
-impl<T: Read> Read for OneOrMany<T> {
-    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
-        match value.get_ref() {
-            DeValue::Array(_) => Vec::read(value, reader).map(OneOrMany),
-            _ => read_at(value, reader).map(|one| OneOrMany(vec![one])),
-        }
-    }
-
-    fn schema() -> Json {
-        json!({ "anyOf": [T::schema(), Vec::<At<T>>::schema()] })
-    }
-}
-
-fn read_at<T: Read>(value: &Value<'_>, reader: &mut Reader) -> Option<At<T>> {
-    let span = value.span();
-    Some(At { value: T::read(value, reader)?, key: span.clone(), span, given: true })
-}
-
-/// Entries under names of the operator's choice, in the order of the file.
-#[derive(Debug)]
-pub(crate) struct Map<K, V> {
-    /// `None` for values that are wrong: their names still are known.
-    pub(crate) entries: Vec<(At<K>, Option<At<V>>)>,
-}
-
-impl<K, V> Default for Map<K, V> {
-    fn default() -> Self {
-        Map { entries: Vec::new() }
-    }
-}
-
-impl<K: Text, V: Read> Read for Map<K, V> {
-    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
-        let Some(table) = value.get_ref().as_table() else {
-            return reader.wrong_type(value, "a table", "write { name = ... }");
-        };
-        let mut entries: Vec<_> = table.iter().collect();
-        entries.sort_by_key(|(key, _)| key.span().start);
-        let entries = entries
-            .into_iter()
-            .filter_map(|(key, value)| {
-                let name: &str = key.get_ref();
-                let read: Option<At<V>> = reader.within(name, |reader| read_at(value, reader));
-                let read = read.map(|at| At { key: key.span(), ..at });
-                match K::parse(name) {
-                    Ok(name) => {
-                        let (span, key) = (key.span(), key.span());
-                        Some((At { value: name, span, key, given: true }, read))
-                    }
-                    Err(fault) => reader.fault(&key.span(), fault),
-                }
-            })
-            .collect();
-        Some(Map { entries })
-    }
-
-    fn schema() -> Json {
-        json!({
-            "type": "object",
-            "propertyNames": K::schema(),
-            "additionalProperties": V::schema(),
-        })
     }
 }
 

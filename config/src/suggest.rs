@@ -9,10 +9,16 @@ pub(crate) fn did_you_mean<'c>(
 ) -> Option<&'c str> {
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), candidate), candidate))
+        .map(|candidate| (likeness(&word.to_lowercase(), candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.8) // below it suggestions surprise more than they help
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
+}
+
+/// From 0 to 1. One slip of the finger counts for little, even in a short word.
+fn likeness(word: &str, candidate: &str) -> f64 {
+    let one_slip = candidate.len() > 2 && strsim::osa_distance(word, candidate) == 1;
+    strsim::jaro_winkler(word, candidate).max(if one_slip { 0.9 } else { 0.0 })
 }
 
 /// `a, b, c`, or that there is none.

@@ -1,11 +1,13 @@
 //! What a step expects to come back, and what it keeps of it.
 
+use crate::collection::OneOrMany;
 use crate::net::HeaderName;
 use crate::number::Length;
 use crate::pattern::{AnyJson, CssSelector, JsonPath, Pattern, StatusCode, TemplateText};
 use crate::probe::{Capture, Expect, HeaderAssertion, JsonAssertion, Template, ValueCheck};
 use crate::read::names::Names;
-use crate::reader::{At, OneOrMany, Reader, Span, fault, table};
+use crate::reader::{At, Reader, Span, fault};
+use crate::table::table;
 use serde_json::Value as Json;
 use std::time::Duration;
 

@@ -1,10 +1,12 @@
 //! `[listener.NAME]`
 
+use crate::collection::Map;
 use crate::net::Name;
 use crate::number::Length;
 use crate::read::Surroundings;
-use crate::reader::{At, Map, Reader, fault, table};
+use crate::reader::{At, Reader, fault};
 use crate::settings::{CertificateSettings, ListenerSettings};
+use crate::table::table;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 

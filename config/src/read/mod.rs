@@ -10,11 +10,13 @@ mod server;
 mod service;
 mod step;
 
+use crate::collection::Map;
 use crate::error::{ConfigError, ConfigErrors};
 use crate::net::Name;
-use crate::reader::{At, Map, Read, Reader, fault, table};
+use crate::reader::{At, Read, Reader, fault};
 use crate::settings::Settings;
 use crate::suggest::unknown;
+use crate::table::table;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -75,9 +77,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Settings, ConfigErrors> {
     let mut reader = Reader::default();
     let (document, syntax) = DeTable::parse_recoverable(text);
     let readable = syntax.iter().all(|error| error.message() == DUPLICATE);
-    for error in &syntax {
-        note_syntax(text, error, &mut reader);
-    }
+    note_syntax(text, &syntax, &mut reader);
     // After a real syntax error the rest of the document is a guess: no errors about guesses.
     let settings = match readable {
         true => settle(document.into_inner(), file, &mut reader),
@@ -85,9 +85,6 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Settings, ConfigErrors> {
     };
     let mut faults = reader.faults;
     faults.sort_by_key(|(span, _)| span.start);
-    if !readable {
-        faults.dedup_by_key(|(span, _)| text.get(..span.start).map(|t| t.matches('\n').count()));
-    }
     if let (true, Some(mut settings)) = (faults.is_empty(), settings) {
         settings.hash = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
         reader.warnings.sort_by_key(|(span, _)| span.start);
@@ -111,21 +108,36 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Settings, ConfigErrors> {
 /// What the parser says of a key that is there twice. Such a document is otherwise complete.
 const DUPLICATE: &str = "duplicate key";
 
-fn note_syntax(text: &str, error: &toml::de::Error, reader: &mut Reader) {
-    let span = error.span().unwrap_or(0..0);
-    let fault = match error.message().split_once(", expected ") {
-        _ if error.message() == DUPLICATE => {
-            let key = text.get(span.clone()).unwrap_or_default();
-            fault(format!("'{key}' is here twice"), "keep one of the two")
+/// Notes what the parser said, once where it says the same of every line that follows.
+fn note_syntax(text: &str, errors: &[toml::de::Error], reader: &mut Reader) {
+    let mut last = "";
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        if error.message() == last && last != DUPLICATE {
+            continue;
         }
-        Some((what, expected)) => fault(format!("syntax: {what}"), format!("expected {expected}")),
-        None => fault(
-            format!("syntax: {}", error.message()),
-            "TOML is `key = value` under `[table]` headings; text stands in \"quotes\"",
-        ),
-    };
-    reader.fault::<()>(&span, fault);
+        last = error.message();
+        let (what, expected) = last.split_once(", expected ").unwrap_or((last, ""));
+        let fault = match what {
+            DUPLICATE => {
+                let key = text.get(span.clone()).unwrap_or_default();
+                fault(format!("'{key}' is here twice"), "keep one of the two")
+            }
+            UNQUOTED if span.is_empty() => {
+                fault("syntax: there is no value", "write it after the '='")
+            }
+            UNQUOTED => fault("syntax: this is no value", "text stands in quotes: \"...\""),
+            _ if expected.is_empty() => {
+                fault(format!("syntax: {what}"), "TOML is `key = value` below `[table]` headings")
+            }
+            _ => fault(format!("syntax: {what}"), format!("expected {expected}")),
+        };
+        reader.fault::<()>(&span, fault);
+    }
 }
+
+/// What the parser says of anything that is no value.
+const UNQUOTED: &str = "string values must be quoted";
 
 fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Settings> {
     let root = RootFile::read(&Spanned::new(0..0, DeValue::Table(document)), reader)?;
@@ -148,7 +160,7 @@ fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Set
     let (routes, services, probes) = (root.route?.value, root.service?.value, root.probe?.value);
     let surroundings = Surroundings {
         folder: file.parent().map(Path::to_owned).unwrap_or_default(),
-        services: services.entries.iter().map(|(name, _)| name.value.0.clone()).collect(),
+        services: services.names.clone(),
         probed: services_of(&probes, |probe| probe.service.as_ref()),
         routed: services_of(&routes, |route| route.service.as_ref()),
         hosts: route::exact_hosts(&routes),
@@ -173,9 +185,9 @@ fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Set
     })
 }
 
-/// Whether a table is there, right, and names nothing.
+/// Whether a table is a table and names nothing.
 fn is_empty<V>(table: &Option<At<Map<Name, V>>>) -> bool {
-    table.as_ref().is_some_and(|at| at.value.entries.is_empty())
+    table.as_ref().is_some_and(|at| at.value.names.is_empty())
 }
 
 /// The services that the entries of a table name.

@@ -1,7 +1,8 @@
 //! Names in templates: what steps have captured, `secret.NAME` and `random.*`.
 
+use crate::collection::Map;
 use crate::pattern::TemplateText;
-use crate::reader::{Fault, Map, Reader, Span, Text, fault};
+use crate::reader::{Fault, Reader, Span, Text, fault};
 use crate::suggest::{did_you_mean, listed};
 use std::collections::BTreeSet;
 
@@ -117,6 +118,9 @@ impl Names {
 fn random(name: &str) -> Result<(), Fault> {
     if RANDOM.contains(&name) {
         return Ok(());
+    }
+    if name.is_empty() {
+        return Err(fault("random what?", "write random.uuid, random.int(1, 6) or random.hex(16)"));
     }
     let help = match did_you_mean(name, RANDOM) {
         Some(meant) => format!("did you mean 'random.{meant}'?"),

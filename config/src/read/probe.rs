@@ -1,12 +1,14 @@
 //! `[probe.NAME]`
 
+use crate::collection::Map;
 use crate::net::{HostHeader, Name};
 use crate::number::Length;
 use crate::probe::ProbeDefinition;
 use crate::read::Surroundings;
 use crate::read::names::Names;
 use crate::read::step::StepFile;
-use crate::reader::{At, Map, Reader, fault, table};
+use crate::reader::{At, Reader, fault};
+use crate::table::table;
 use std::sync::Arc;
 
 table! {

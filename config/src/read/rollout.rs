@@ -2,8 +2,9 @@
 
 use crate::net::HeaderName;
 use crate::number::{Length, OddsRatio, Threshold, Whole};
-use crate::reader::{At, Fault, Read, Reader, Text, Value, fault, table};
+use crate::reader::{At, Fault, Read, Reader, Text, Value, fault};
 use crate::suggest::choose;
+use crate::table::table;
 use serde_json::{Value as Json, json};
 use serinus_rollout::{Mode, OnAnomaly, RolloutPolicy, Stage};
 use serinus_routing::{Sticky, Weight};
@@ -207,10 +208,10 @@ impl Read for Sticky {
         }
         let help = "write \"none\", \"cookie\", \"client_ip\" or { header = \"x-user-id\" }";
         match value.get_ref().as_str() {
-            Some("header") => reader.fault(
-                &value.span(),
-                fault("sticky by which header?", "{ header = \"x-user-id\" }"),
-            ),
+            Some("header") => {
+                let help = "write sticky = { header = \"x-user-id\" }";
+                reader.fault(&value.span(), fault("sticky by which header?", help))
+            }
             Some(text) => match choose(text, &STICKY) {
                 Ok(sticky) => Some(sticky),
                 Err(fault) => reader.fault(&value.span(), fault),

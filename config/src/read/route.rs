@@ -1,9 +1,11 @@
 //! `[route.NAME]`
 
+use crate::collection::Map;
 use crate::net::{HostPattern, Name, PathPrefix};
 use crate::read::Surroundings;
-use crate::reader::{At, Map, Reader, Span, fault, table};
+use crate::reader::{At, Reader, Span, fault};
 use crate::settings::RouteSettings;
+use crate::table::table;
 use serinus_routing::{RouteSpec, RouteTable, ServiceIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,13 +36,20 @@ pub(crate) fn exact_hosts(routes: &Map<Name, RouteFile>) -> BTreeMap<String, Str
     hosts
 }
 
+/// Where a route says what it matches.
+struct Places {
+    hosts: Vec<At<HostPattern>>,
+    /// Its path, or else its header.
+    other: Span,
+}
+
 /// All routes that are right.
 pub(crate) fn settle(
     routes: Map<Name, RouteFile>,
     surroundings: &Surroundings,
     reader: &mut Reader,
 ) -> Vec<RouteSettings> {
-    let routes: Vec<(RouteSettings, Span)> = routes
+    let routes: Vec<(RouteSettings, Places)> = routes
         .entries
         .into_iter()
         .filter_map(|(name, file)| {
@@ -50,18 +59,16 @@ pub(crate) fn settle(
             surroundings.check_service(&service, reader);
             let prefix = file.value.path_prefix?;
             // A conflict is shown at what sets the route apart from others, if anything.
-            let place = match (&file.value.hosts, prefix.given) {
-                (Some(hosts), _) => hosts.span.clone(),
-                (None, true) => prefix.span,
-                (None, false) => file.span,
-            };
+            let place = if prefix.given { prefix.span } else { file.span };
+            let hosts_at = file.value.hosts.map(|hosts| hosts.value).unwrap_or_default();
+            let places = Places { hosts: hosts_at, other: place };
             let route = RouteSettings {
                 name: name.value.0,
                 hosts: hosts?,
                 path_prefix: prefix.value.0,
                 service: service.value.0,
             };
-            Some((route, place))
+            Some((route, places))
         })
         .collect();
     check_conflicts(&routes, reader);
@@ -87,18 +94,21 @@ fn hosts(file: &RouteFile, reader: &mut Reader) -> Option<Vec<String>> {
 }
 
 /// Reports every route that matches what one before it matches.
-fn check_conflicts(routes: &[(RouteSettings, Span)], reader: &mut Reader) {
+fn check_conflicts(routes: &[(RouteSettings, Places)], reader: &mut Reader) {
     let mut accepted: Vec<RouteSpec> = Vec::new();
     let all = routes.iter().map(|(route, _)| spec(route)).collect::<Vec<_>>();
     if RouteTable::new(&all, Vec::new()).is_ok() {
         return;
     }
     // Only where there is a conflict: one by one, to find all of them.
-    for (spec, (_, place)) in all.into_iter().zip(routes) {
+    for (spec, (_, places)) in all.into_iter().zip(routes) {
         accepted.push(spec);
         if let Err(conflict) = RouteTable::new(&accepted, Vec::new()) {
             accepted.pop();
             let help = "give one of them another host or path, or delete it";
+            let host =
+                places.hosts.iter().find(|host| Some(&host.value.0) == conflict.host.as_ref());
+            let place = host.map_or(&places.other, |host| &host.span);
             reader.fault::<()>(place, fault(conflict.to_string(), help));
         }
     }

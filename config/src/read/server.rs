@@ -3,8 +3,9 @@
 use crate::net::{AdminAddress, LogLevel};
 use crate::number::{LengthOrZero, Whole};
 use crate::read::Surroundings;
-use crate::reader::{Fault, Reader, Text, fault, table};
+use crate::reader::{Fault, Reader, Text, fault};
 use crate::settings::{AdminSettings, LogSettings, ServerSettings};
+use crate::table::table;
 use std::path::PathBuf;
 
 table! {

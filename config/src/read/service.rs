@@ -1,11 +1,13 @@
 //! `[service.NAME]`
 
+use crate::collection::Map;
 use crate::net::{Endpoint, Name, PathPrefix, Version};
 use crate::number::Length;
 use crate::read::Surroundings;
 use crate::read::rollout::RolloutFile;
-use crate::reader::{At, Map, Reader, fault, table};
+use crate::reader::{At, Reader, fault};
 use crate::settings::{PoolSettings, ResourceSettings, ServiceSettings, TimeoutSettings};
+use crate::table::table;
 
 table! {
     /// An application with the version that users have, and one on trial.

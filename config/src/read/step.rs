@@ -1,12 +1,14 @@
 //! `[[probe.NAME.step]]`: what is sent.
 
+use crate::collection::Map;
 use crate::net::HeaderName;
 use crate::pattern::{AnyJson, CssSelector, RequestPath, TemplateText};
 use crate::probe::{Action, Body, Step, Template};
 use crate::read::expect::{CaptureFile, ExpectFile};
 use crate::read::names::{CaptureName, Names};
-use crate::reader::{At, Map, Reader, Span, fault, table};
+use crate::reader::{At, Reader, Span, fault};
 use crate::suggest::listed;
+use crate::table::table;
 use std::time::Duration;
 
 table! {
@@ -119,7 +121,9 @@ impl StepFile {
             bodies.push(("json", json.key, Body::Json(json.value.value)));
         }
         if let Some(form) = self.form.take() {
-            let fields = texts(templates(form.value, names, reader));
+            let fields = templates(form.value, names, reader);
+            warn_of_passwords(&fields, reader);
+            let fields = texts(fields);
             bodies.push(("form", form.key, Body::Form(fields)));
         }
         if let Some(raw) = self.body.take() {
