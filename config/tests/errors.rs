@@ -585,11 +585,9 @@ endpoints = ["app:80"]
 
 #[test]
 fn a_file_that_serves_nothing_is_refused() {
-    check_alone(
-        "", r##"
+    check_alone("", r##"
 
-"##,
-    );
+"##);
 }
 
 #[test]
