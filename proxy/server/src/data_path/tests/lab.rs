@@ -1,0 +1,183 @@
+//! A scripted upstream and a plain client: just enough HTTP/1.1 to see every byte.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+/// What an upstream does with a request.
+#[derive(Debug, Clone)]
+pub(super) enum Reply {
+    /// Answers with this status and its own name as body.
+    Status(u16),
+    /// Answers with these bytes as they are.
+    Raw(&'static str),
+    /// Closes the connection without a word.
+    Close,
+    /// Never answers.
+    Hang,
+    /// Answers 200 once told.
+    When(Arc<Notify>),
+}
+
+/// An upstream on a free port.
+pub(super) struct Upstream {
+    pub(super) address: SocketAddr,
+    script: Arc<Mutex<Reply>>,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Upstream {
+    pub(super) async fn start(name: &'static str, reply: Reply) -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let script = Arc::new(Mutex::new(reply));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (replies, requests) = (Arc::clone(&script), Arc::clone(&seen));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (replies, requests) = (Arc::clone(&replies), Arc::clone(&requests));
+                tokio::spawn(serve(stream, name, replies, requests));
+            }
+        });
+        Upstream { address, script, seen }
+    }
+
+    pub(super) fn reply(&self, reply: Reply) {
+        *self.script.lock().unwrap() = reply;
+    }
+
+    /// Headers of the requests that arrived, as they were sent.
+    pub(super) fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Waits until `count` requests have arrived.
+    pub(super) async fn until_seen(&self, count: usize) {
+        let arrived = async {
+            while self.seen.lock().unwrap().len() < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(super::PATIENCE, arrived).await.expect("requests arrive");
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    name: &'static str,
+    script: Arc<Mutex<Reply>>,
+    seen: Arc<Mutex<Vec<String>>>,
+) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    loop {
+        let Some((header, mut body)) = read_header(&mut stream, &mut buffer).await? else {
+            return Ok(());
+        };
+        let length = field(&header, "content-length").map_or(0, |length| length.parse().unwrap());
+        seen.lock().unwrap().push(header);
+        while body.len() < length {
+            if stream.read_buf(&mut body).await? == 0 {
+                return Ok(());
+            }
+        }
+        buffer = body.split_off(length);
+        let reply = script.lock().unwrap().clone();
+        match reply {
+            Reply::Status(status) => stream.write_all(answer(status, name).as_bytes()).await?,
+            Reply::Raw(bytes) => {
+                stream.write_all(bytes.as_bytes()).await?;
+                return Ok(());
+            }
+            Reply::Close => return Ok(()),
+            Reply::Hang => std::future::pending().await,
+            Reply::When(told) => {
+                told.notified().await;
+                stream.write_all(answer(200, name).as_bytes()).await?;
+            }
+        }
+    }
+}
+
+fn answer(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A header with its blank line, and what came after it.
+async fn read_header(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+) -> io::Result<Option<(String, Vec<u8>)>> {
+    loop {
+        if let Some(end) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            let rest = buffer.split_off(end + 4);
+            let header = String::from_utf8(std::mem::take(buffer)).unwrap();
+            return Ok(Some((header, rest)));
+        }
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+/// The value of a header field.
+pub(super) fn field<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    header.lines().skip(1).find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then_some(value.trim())
+    })
+}
+
+/// What a client got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) header: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        field(&self.header, name)
+    }
+
+    /// The variant that answered, as the test configuration lets it say.
+    pub(super) fn variant(&self) -> &str {
+        self.field("x-serinus-variant").unwrap_or("none")
+    }
+}
+
+/// Sends `request` on a new connection and reads one answer.
+pub(super) async fn ask(address: SocketAddr, request: &str) -> io::Result<Answer> {
+    exchange(&mut TcpStream::connect(address).await?, request).await
+}
+
+/// Sends `request` and reads one answer, which must carry its length or end with the connection.
+pub(super) async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &str,
+) -> io::Result<Answer> {
+    stream.write_all(request.as_bytes()).await?;
+    read_answer(stream).await
+}
+
+/// Reads one answer.
+pub(super) async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Answer> {
+    let Some((header, mut body)) = read_header(stream, &mut Vec::new()).await? else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    };
+    let status = header.split(' ').nth(1).unwrap().parse().unwrap();
+    let length = field(&header, "content-length").map(|length| length.parse::<usize>().unwrap());
+    while length.is_none_or(|length| body.len() < length) {
+        if stream.read_buf(&mut body).await? == 0 {
+            if length.is_some() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            break;
+        }
+    }
+    Ok(Answer { status, header, body: String::from_utf8(body).unwrap() })
+}
