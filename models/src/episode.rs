@@ -2,7 +2,12 @@
 
 use crate::evaluation::{EventEvidence, Label};
 use crate::features::FeatureVector;
+use crate::kernel::Count;
+use crate::label::LabelEvidence;
+use crate::persistence::{Persistence, excess_of, is_about_time};
+use crate::sample::Pair;
 use crate::time::Timestamp;
+use crate::window::excess;
 use serde::{Deserialize, Serialize};
 
 /// Seconds after the alarm at which features are kept for learning.
@@ -25,4 +30,63 @@ pub struct Episode {
     pub why: String,
     /// Features by seconds after the alarm: those of [`CHECKPOINTS`] that were reached while it was open.
     pub checkpoints: Vec<(u32, FeatureVector)>,
+}
+
+/// The episode that is open: users are protected and the verdict is out.
+#[derive(Debug, Clone)]
+pub(crate) struct Open {
+    pub(crate) alarm_at: Timestamp,
+    pub(crate) fired: EventEvidence,
+    pub(crate) persistence: Persistence,
+    /// Probe rounds since the alarm, and those that failed.
+    pub(crate) probes: Pair<Count>,
+}
+
+impl Open {
+    pub(crate) fn new(alarm_at: Timestamp, fired: EventEvidence) -> Self {
+        let persistence = Persistence::new(alarm_at, excess_of(&fired));
+        Open { alarm_at, fired, persistence, probes: Pair::default() }
+    }
+
+    /// What probes saw fail since the alarm, against the excess of failures that raised it.
+    pub(crate) fn probe_gap(&self) -> Option<f64> {
+        let comparable = !is_about_time(self.fired.event);
+        excess(self.probes).filter(|_| comparable).map(|probes| probes - excess_of(&self.fired))
+    }
+}
+
+/// An episode whose label is not known yet; it may be open or over.
+#[derive(Debug, Clone)]
+pub(crate) struct Watched {
+    pub(crate) episode: Episode,
+    pub(crate) evidence: LabelEvidence,
+}
+
+impl Watched {
+    pub(crate) fn new(alarm_at: Timestamp, fired: EventEvidence, evidence: LabelEvidence) -> Self {
+        let episode = Episode {
+            alarm_at,
+            fired,
+            withdrawn_at: None,
+            returned_at: None,
+            label: Label::Unclear,
+            why: String::new(),
+            checkpoints: Vec::with_capacity(CHECKPOINTS.len()),
+        };
+        Watched { episode, evidence }
+    }
+
+    /// The checkpoint that is due and not yet kept.
+    pub(crate) fn checkpoint_due(&self, now: Timestamp) -> Option<u32> {
+        let passed = now.since(self.episode.alarm_at).as_secs();
+        let due = CHECKPOINTS.into_iter().filter(|at| u64::from(*at) <= passed).next_back()?;
+        let kept = self.episode.checkpoints.last().is_some_and(|(at, _)| *at >= due);
+        (!kept).then_some(due)
+    }
+
+    /// The finished episode.
+    pub(crate) fn labelled(mut self) -> Episode {
+        (self.episode.label, self.episode.why) = self.evidence.decide();
+        self.episode
+    }
 }

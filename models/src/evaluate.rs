@@ -1,32 +1,163 @@
 //! The heart: from the canary's evidence and stable's baseline to a verdict.
 
 use crate::baseline::BaselineProfile;
-use crate::evaluation::{Evaluation, EventEvidence, Quantiles, Reason, Verdict};
-use crate::evidence::CanaryEvidence;
-use crate::predictor::Predictor;
+use crate::evaluation::{Evaluation, FeatureValue, Reason, Verdict};
+use crate::evaluator::score;
+use crate::evidence::{CanaryEvidence, Suspicion};
+use crate::features::{FEATURES, FeatureVector};
+use crate::predictor::{Forecast, Predictor};
 use crate::settings::EvaluationSettings;
+use crate::words;
+use std::time::Duration;
 
-/// Judges a deployment once.
+/// Without a model the release is taken back only at so many times the e-value of the alarm.
+const DETECTOR_ONLY: f64 = 10.0;
+/// After so long without an observation there is no traffic.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Younger than this a canary may still be warming up: said, not judged by.
+const WARM_UP: Duration = Duration::from_secs(60);
+
+/// Stable's failure rate (0 to 1) above which it is failing itself: three times what is usual at
+/// the worst, at least 5%, and in any case half of all requests.
+pub(crate) fn outage_above(baseline: &BaselineProfile) -> f64 {
+    (3.0 * baseline.failures.upper()).clamp(0.05, 0.5)
+}
+
+/// Judges a deployment once: the anomaly score first; only with an anomaly open the forecast of
+/// whether it lasts; only with that past its threshold a rollback. Without a predictor the detector
+/// decides alone, more strictly.
 pub fn evaluate_deployment(
     canary: &CanaryEvidence,
-    _baseline: &BaselineProfile,
+    baseline: &BaselineProfile,
     settings: &EvaluationSettings,
-    _predictor: Option<&Predictor>,
+    predictor: Option<&Predictor>,
 ) -> Evaluation {
-    let _ = settings;
-    Evaluation {
-        anomaly_score: 0.0,
+    let mut evaluation = Evaluation {
+        anomaly_score: score(canary.e_value),
         failure_probability: None,
-        verdict: Verdict::InsufficientEvidence,
-        reasons: vec![Reason::new("no_traffic", "nothing was seen yet")],
+        verdict: Verdict::Continue,
+        reasons: Vec::new(),
         cleared: false,
         model_id: None,
-        evidence: Vec::<EventEvidence>::new(),
+        evidence: canary.strongest.clone(),
         recent: canary.recent,
-        latency: Default::default(),
+        latency: canary.latency,
         features: Vec::new(),
+    };
+    let forecast = match &canary.suspicion {
+        Some(Suspicion { features: Some(features), .. }) => predictor.map(|predictor| {
+            let forecast = predictor.forecast(features);
+            evaluation.failure_probability = Some(forecast.probability);
+            evaluation.model_id = Some(predictor.id().to_owned());
+            evaluation.features = explained(features, &forecast);
+            forecast
+        }),
+        _ => None,
+    };
+    if is_shared(canary, baseline) {
+        evaluation.verdict = Verdict::Hold;
+        evaluation.reasons.push(words::shared_fault(canary, baseline));
+        return evaluation;
+    }
+    match &canary.suspicion {
+        Some(suspicion) => {
+            judge_suspicion(canary, suspicion, settings, forecast.as_ref(), &mut evaluation);
+        }
+        None => judge_calm(canary, baseline, settings, &mut evaluation),
+    }
+    evaluation
+}
+
+/// Whether stable fails beyond its usual self now, and about as much as the canary.
+fn is_shared(canary: &CanaryEvidence, baseline: &BaselineProfile) -> bool {
+    let rate =
+        |(trials, hits): (u64, u64)| if trials == 0 { 0.0 } else { hits as f64 / trials as f64 };
+    let (stable, suspect) = (rate(canary.lately.stable), rate(canary.lately.canary));
+    canary.lately.stable.1 >= 3 && stable >= outage_above(baseline) && stable >= suspect / 2.0
+}
+
+fn judge_suspicion(
+    canary: &CanaryEvidence,
+    suspicion: &Suspicion,
+    settings: &EvaluationSettings,
+    forecast: Option<&Forecast>,
+    evaluation: &mut Evaluation,
+) {
+    let reasons = &mut evaluation.reasons;
+    reasons.push(words::anomaly(suspicion));
+    let probability = forecast.map(|forecast| forecast.probability);
+    let will_last = match probability {
+        Some(probability) => probability > settings.rollback_threshold,
+        None => suspicion.fired.is_some() && canary.e_value >= DETECTOR_ONLY * settings.alarm_at(),
+    };
+    // A verdict rests on what was seen after the alarm: what fails no more may just have been a blip.
+    if will_last && suspicion.confirmed {
+        evaluation.verdict = Verdict::Rollback;
+        reasons.push(match forecast {
+            Some(forecast) => words::forecast_lasting(forecast, suspicion),
+            None => words::detector_only(canary.e_value, suspicion),
+        });
+        return;
+    }
+    let may_return = probability.is_none_or(|probability| probability < settings.resume_threshold);
+    if suspicion.cleared {
+        reasons.push(words::cleared(suspicion));
+        if may_return {
+            evaluation.cleared = true;
+            evaluation.verdict = Verdict::Continue;
+            return;
+        }
+    }
+    if let Some(forecast) = forecast {
+        reasons.push(words::forecast_pending(forecast, settings, suspicion));
+    }
+    if canary.age < WARM_UP {
+        reasons.push(words::warm_up(canary.age));
+    }
+    evaluation.verdict =
+        if canary.exposed && settings.withdraw { Verdict::Withdraw } else { Verdict::Hold };
+}
+
+fn judge_calm(
+    canary: &CanaryEvidence,
+    baseline: &BaselineProfile,
+    settings: &EvaluationSettings,
+    evaluation: &mut Evaluation,
+) {
+    let seen = canary.recent.canary.total();
+    let silent = seen == 0 && canary.stage_age > SILENCE;
+    let cause = if canary.seen_in_stage < settings.min_requests || silent {
+        Some(words::no_traffic(canary, settings))
+    } else if canary.recent.stable.total() == 0
+        && !(canary.historical && !baseline.routes.is_empty())
+    {
+        Some(words::no_telemetry(canary))
+    } else if canary.worse_lately && canary.e_value >= settings.alarm_at().sqrt() {
+        Some(words::ambiguous(canary, settings))
+    } else {
+        None
+    };
+    evaluation.verdict =
+        if cause.is_some() { Verdict::InsufficientEvidence } else { Verdict::Continue };
+    evaluation.reasons.push(cause.unwrap_or_else(|| words::no_anomaly(canary)));
+    if canary.historical {
+        evaluation.reasons.push(Reason::new(
+            "historical_control",
+            "everybody is on the canary: it is compared with what was usual for stable before, at twice the margin, and by probes",
+        ));
     }
 }
 
-#[allow(dead_code)]
-fn _unused(_: Quantiles) {}
+fn explained(features: &FeatureVector, forecast: &Forecast) -> Vec<FeatureValue> {
+    let contributions = forecast.contributions.iter().copied().chain(std::iter::repeat(0.0));
+    FEATURES
+        .iter()
+        .zip(&features.0)
+        .zip(contributions)
+        .map(|((name, value), contribution)| FeatureValue {
+            name: (*name).to_owned(),
+            value: *value,
+            contribution,
+        })
+        .collect()
+}

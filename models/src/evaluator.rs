@@ -1,58 +1,407 @@
-//! All judgement state of one service's release.
+//! All judgement state of one service's release, moved on tick by tick.
 
-use crate::baseline::BaselineProfile;
-use crate::episode::Episode;
-use crate::evaluate::evaluate_deployment;
-use crate::evaluation::Evaluation;
-use crate::evidence::CanaryEvidence;
-use crate::features::FeatureVector;
+use crate::baseline::{BaselineProfile, THRESHOLDS, Trend};
+use crate::course::Course;
+use crate::detector::{Detector, SLOW, TickCounts, tolerated};
+use crate::episode::{Episode, Open, Watched};
+use crate::evaluate::{evaluate_deployment, outage_above};
+use crate::evaluation::{Evaluation, Event, EventEvidence, Quantiles};
+use crate::evidence::{CanaryEvidence, Suspicion};
+use crate::features::{FeatureVector, View, cpu_ratio, extract};
+use crate::kernel::Count;
+use crate::label::LabelEvidence;
+use crate::outcome::Outcome;
+use crate::persistence::{Look, Persistence, is_about_time};
 use crate::predictor::Predictor;
-use crate::sample::ServiceTick;
+use crate::sample::{Pair, ProbeRound, ServiceTick};
 use crate::settings::{EvaluationSettings, Exposure};
 use crate::time::Timestamp;
+use crate::window::{LatencyWindow, Recent, Seen};
+use std::time::Duration;
+
+/// Episodes that wait for their label at the same time; older ones are given up.
+const MOST_WATCHED: usize = 8;
+/// Events shown in an evaluation.
+const MOST_EVIDENCE: usize = 12;
+/// An excess that is assumed where users are off the canary and nobody remembers why.
+const FORGOTTEN_EXCESS: f64 = 0.3;
+/// A bad second within this time keeps a suspicion alive, in seconds.
+const LATELY_WORSE: u64 = 30;
 
 /// Judges one service's release, tick by tick.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     settings: EvaluationSettings,
+    deployed: Timestamp,
+    detector: Detector,
     baseline: BaselineProfile,
+    recent: Recent,
+    course: Course,
+    live_latency: Pair<LatencyWindow>,
+    probe_latency: Pair<LatencyWindow>,
+    cpu: Trend,
+    memory: Trend,
+    exposure: Exposure,
+    historical: bool,
+    stage_began: Timestamp,
+    seen_in_stage: u64,
+    open: Option<Open>,
+    /// Users are off the canary, and the reason went with a restart.
+    forgotten: Option<Persistence>,
+    watched: Vec<Watched>,
 }
 
 impl Evaluator {
     /// For a release that was deployed at `deployed`.
-    pub fn new(settings: EvaluationSettings, _deployed: Timestamp) -> Self {
-        Evaluator { settings, baseline: BaselineProfile::default() }
+    pub fn new(settings: EvaluationSettings, deployed: Timestamp) -> Self {
+        let window =
+            || Pair { stable: LatencyWindow::new(deployed), canary: LatencyWindow::new(deployed) };
+        Evaluator {
+            settings,
+            deployed,
+            detector: Detector::new(deployed, settings.margin.max(1.0)),
+            baseline: BaselineProfile::default(),
+            recent: Recent::new(deployed),
+            course: Course::new(deployed),
+            live_latency: window(),
+            probe_latency: window(),
+            cpu: Trend::default(),
+            memory: Trend::default(),
+            exposure: Exposure { weight: 0.0, withdrawn: false },
+            historical: false,
+            stage_began: deployed,
+            seen_in_stage: 0,
+            open: None,
+            forgotten: None,
+            watched: Vec::new(),
+        }
     }
 
-    /// New settings; what was seen stays.
+    /// New settings; what was seen stays. With another margin the detector starts anew, since its
+    /// processes were stakes on the old one.
     pub fn reconfigure(&mut self, settings: EvaluationSettings) {
+        if settings.margin != self.settings.margin {
+            self.detector = Detector::new(self.detector.latest(), settings.margin.max(1.0));
+        }
         self.settings = settings;
     }
 
-    /// Takes in what was seen since the last tick, of any span.
-    pub fn observe(&mut self, _now: Timestamp, _tick: &ServiceTick, _exposure: Exposure) {}
+    /// Takes in what was seen since the last tick, of any span: 100 ms or many seconds.
+    pub fn observe(&mut self, now: Timestamp, tick: &ServiceTick, exposure: Exposure) {
+        self.exposure = exposure;
+        let counts = self.detector.observe(now, tick, &self.baseline, &self.settings, exposure);
+        self.historical = counts.historical;
+        let seen = seen_in(tick, &counts);
+        self.recent.add(now, &seen);
+        self.course.advance(now, &self.recent);
+        self.take_latencies(now, tick);
+        self.take_resources(tick);
+        self.seen_in_stage += seen.failures().canary.trials;
+        self.follow(now, tick, &seen);
+        let frozen = self.open.is_some() || self.stable_is_failing(now);
+        self.baseline.learn(tick, frozen);
+        if self.open.is_none() && score(self.detector.e_value()) >= self.settings.anomaly_threshold
+        {
+            self.alarm(now);
+        }
+        self.keep_checkpoint(now);
+    }
 
-    /// Judges what was seen so far.
-    pub fn evaluate(&self, _now: Timestamp, predictor: Option<&Predictor>) -> Evaluation {
-        evaluate_deployment(&CanaryEvidence::default(), &self.baseline, &self.settings, predictor)
+    fn take_latencies(&mut self, now: Timestamp, tick: &ServiceTick) {
+        for window in [&mut self.live_latency, &mut self.probe_latency] {
+            window.stable.advance(now);
+            window.canary.advance(now);
+        }
+        for live in &tick.live {
+            self.live_latency.stable.add(&live.samples.stable.latency);
+            self.live_latency.canary.add(&live.samples.canary.latency);
+        }
+        for round in &tick.probes {
+            self.probe_latency.stable.add_one(round.results.stable.micros);
+            self.probe_latency.canary.add_one(round.results.canary.micros);
+        }
+    }
+
+    fn take_resources(&mut self, tick: &ServiceTick) {
+        let span = Duration::from_millis(tick.span_ms);
+        if let Some(cpu) = tick.resources.canary.cpu_seconds_per_request {
+            self.cpu.add(cpu, span);
+        }
+        if let Some(memory) = tick.resources.canary.memory_bytes {
+            self.memory.add(memory, span);
+        }
+    }
+
+    /// Moves the tests on that run after an alarm: is it still there, and what was it.
+    fn follow(&mut self, now: Timestamp, tick: &ServiceTick, seen: &Seen) {
+        let (baseline, margin) = (&self.baseline, self.settings.margin);
+        let looks = [false, true].map(|slow| probe_looks(&tick.probes, baseline, margin, slow));
+        let look_of = |event: Event| looks[usize::from(is_about_time(event))];
+        let live_of = |fired: &EventEvidence| {
+            let mut counts = self.detector.last_tick(&fired.stream, fired.event);
+            if counts.stable.trials == 0 {
+                // Everybody is on the canary: what is usual for stable takes its place.
+                counts.stable = usual_count(baseline, fired, counts.canary.trials);
+            }
+            counts
+        };
+        let exposed = self.exposure.weight > 0.0 && !self.exposure.withdrawn;
+        if let Some(open) = &mut self.open {
+            let (look, stable) = look_of(open.fired.event);
+            open.persistence.take_probes(now, look, stable);
+            open.probes.stable.add(seen.probe.stable);
+            open.probes.canary.add(seen.probe.canary);
+            // Of a canary without users only late answers of before come in.
+            if exposed {
+                open.persistence.take_live(now, live_of(&open.fired));
+            }
+        } else if let Some(forgotten) = &mut self.forgotten {
+            let (look, stable) = looks[1];
+            forgotten.take_probes(now, look, stable);
+        }
+        for watched in &mut self.watched {
+            let fired = &watched.episode.fired;
+            let (look, stable) = look_of(fired.event);
+            watched.evidence.take_probes(now, look, stable);
+            watched.evidence.take_failures(now, seen.failures());
+            if exposed {
+                watched.evidence.take_live(now, live_of(fired));
+            }
+        }
+    }
+
+    fn stable_is_failing(&self, now: Timestamp) -> bool {
+        let stable = self.recent.sum(now, 10).failures().stable;
+        stable.hits >= 3 && stable.rate().is_some_and(|rate| rate >= outage_above(&self.baseline))
+    }
+
+    fn alarm(&mut self, now: Timestamp) {
+        let Some(fired) = self.detector.strongest(1).pop() else { return };
+        let on_users = !matches!(fired.event, Event::ProbeFailure | Event::ProbeSlower);
+        for before in
+            self.watched.iter_mut().filter(|watched| watched.episode.returned_at.is_some())
+        {
+            before.evidence.came_back |= on_users;
+        }
+        let mut evidence = LabelEvidence::new(
+            now,
+            &fired,
+            self.settings.label_window,
+            outage_above(&self.baseline),
+        );
+        evidence.cpu_ratio = cpu_ratio(&self.cpu, &self.baseline);
+        self.open = Some(Open::new(now, fired.clone()));
+        self.forgotten = None;
+        if self.watched.len() == MOST_WATCHED {
+            self.watched.remove(0);
+        }
+        self.watched.push(Watched::new(now, fired, evidence));
+        if self.exposure.withdrawn {
+            self.mark_withdrawn(now);
+        }
+    }
+
+    fn keep_checkpoint(&mut self, now: Timestamp) {
+        let Some(alarm_at) = self.open.as_ref().map(|open| open.alarm_at) else { return };
+        let place = self.watched.iter().position(|watched| watched.episode.alarm_at == alarm_at);
+        let due = place.and_then(|at| self.watched[at].checkpoint_due(now).map(|due| (at, due)));
+        if let (Some((at, due)), Some(features)) = (due, self.features(now)) {
+            self.watched[at].episode.checkpoints.push((due, features));
+        }
+    }
+
+    /// Judges what was seen so far: gathers the evidence and calls [`evaluate_deployment`].
+    pub fn evaluate(&self, now: Timestamp, predictor: Option<&Predictor>) -> Evaluation {
+        evaluate_deployment(&self.evidence(now), &self.baseline, &self.settings, predictor)
+    }
+
+    /// What is known of the canary now.
+    pub fn evidence(&self, now: Timestamp) -> CanaryEvidence {
+        let second = now.0 / 1000;
+        let lately = self.recent.sum(now, 10).failures();
+        CanaryEvidence {
+            exposed: self.exposure.weight > 0.0 && !self.exposure.withdrawn,
+            e_value: self.detector.e_value(),
+            strongest: self.detector.strongest(MOST_EVIDENCE),
+            recent: self.recent.sum(now, 60).outcomes,
+            lately: Pair {
+                stable: (lately.stable.trials, lately.stable.hits),
+                canary: (lately.canary.trials, lately.canary.hits),
+            },
+            latency: Pair {
+                stable: quantiles(&self.live_latency.stable, &self.probe_latency.stable),
+                canary: quantiles(&self.live_latency.canary, &self.probe_latency.canary),
+            },
+            worse_lately: self.course.last_bad.is_some_and(|bad| bad + LATELY_WORSE >= second),
+            seen_in_stage: self.seen_in_stage,
+            stage_age: now.since(self.stage_began),
+            age: now.since(self.deployed),
+            historical: self.historical,
+            suspicion: self.suspicion(now),
+        }
+    }
+
+    fn suspicion(&self, now: Timestamp) -> Option<Suspicion> {
+        let fired = self.open.as_ref().map(|open| open.fired.clone());
+        let persistence = match (&self.open, &self.forgotten) {
+            (Some(open), _) => &open.persistence,
+            (None, Some(forgotten)) => forgotten,
+            (None, None) => return None,
+        };
+        let seen = persistence.seen();
+        Some(Suspicion {
+            since_alarm: now.since(persistence.since()),
+            fired,
+            since: (seen.bad + seen.clean, seen.bad),
+            cleared: persistence.cleared(now),
+            confirmed: persistence.confirmed(now),
+            features: self.features(now),
+        })
     }
 
     /// What the predictor sees; `None` unless an episode is open.
-    pub fn features(&self, _now: Timestamp) -> Option<FeatureVector> {
-        None
+    pub fn features(&self, now: Timestamp) -> Option<FeatureVector> {
+        let open = self.open.as_ref()?;
+        Some(extract(&View {
+            now,
+            deployed: self.deployed,
+            recent: &self.recent,
+            course: &self.course,
+            open,
+            baseline: &self.baseline,
+            cpu: &self.cpu,
+            memory: &self.memory,
+            e_value: self.detector.e_value(),
+            routes_affected: self.detector.routes_affected(),
+        }))
     }
 
-    /// A stage began: the evidence for `min_requests` is counted anew.
-    pub fn stage_began(&mut self, _now: Timestamp) {}
+    /// A stage began: the evidence for `min_requests` is counted anew; the e-processes go on.
+    pub fn stage_began(&mut self, now: Timestamp) {
+        self.stage_began = now;
+        self.seen_in_stage = 0;
+    }
 
-    /// Users came back: the detector starts anew; baseline and number of onsets stay.
-    pub fn users_returned(&mut self, _now: Timestamp) {}
+    /// Users came back, or the anomaly is over where they never left: the serving part of the
+    /// episode ends and the detector starts anew; baseline and number of onsets stay.
+    pub fn users_returned(&mut self, now: Timestamp) {
+        self.forgotten = None;
+        self.exposure.withdrawn = false;
+        if let Some(open) = self.open.take()
+            && let Some(watched) =
+                self.watched.iter_mut().find(|watched| watched.episode.alarm_at == open.alarm_at)
+        {
+            watched.episode.returned_at = Some(now);
+        }
+        self.detector = Detector::new(now, self.settings.margin.max(1.0));
+    }
 
-    /// Users were taken off the canary.
-    pub fn mark_withdrawn(&mut self, _now: Timestamp) {}
+    /// Users were taken off the canary now; also after a restart that found them off it, where no
+    /// episode is known: then probes have to show that the canary works.
+    pub fn mark_withdrawn(&mut self, now: Timestamp) {
+        self.exposure.withdrawn = true;
+        let Some(open) = &self.open else {
+            self.forgotten = Some(Persistence::new(now, FORGOTTEN_EXCESS));
+            return;
+        };
+        for watched in &mut self.watched {
+            if watched.episode.alarm_at == open.alarm_at {
+                watched.episode.withdrawn_at.get_or_insert(now);
+            }
+        }
+    }
 
     /// An episode whose label window has closed, once.
-    pub fn take_labelled(&mut self, _now: Timestamp) -> Option<Episode> {
-        None
+    pub fn take_labelled(&mut self, now: Timestamp) -> Option<Episode> {
+        let at = self.watched.iter().position(|watched| watched.evidence.is_due(now))?;
+        Some(self.watched.remove(at).labelled())
     }
+}
+
+/// Confidence of an e-value.
+pub(crate) fn score(e_value: f64) -> f64 {
+    (1.0 - 1.0 / e_value).max(0.0)
+}
+
+fn seen_in(tick: &ServiceTick, counts: &TickCounts) -> Seen {
+    let mut seen = Seen {
+        live: counts.live[0],
+        live_slow: counts.live[SLOW],
+        probe: counts.probe[0],
+        probe_slow: counts.probe[1],
+        restarts: tick.resources.canary.restarts.unwrap_or(0),
+        ..Seen::default()
+    };
+    for live in &tick.live {
+        seen.outcomes.stable.merge(&live.samples.stable.outcomes);
+        seen.outcomes.canary.merge(&live.samples.canary.outcomes);
+    }
+    for round in &tick.probes {
+        seen.outcomes.stable.add(round.results.stable.outcome, 1);
+        seen.outcomes.canary.add(round.results.canary.outcome, 1);
+    }
+    seen
+}
+
+/// What probe rounds say of the canary alone, and of stable alone; a round that shows the same on
+/// both is shared and says nothing. With `slow`, a slow answer counts like a failed one, held
+/// against the same limit on both sides.
+fn probe_looks(
+    rounds: &[ProbeRound],
+    baseline: &BaselineProfile,
+    margin: f64,
+    slow: bool,
+) -> (Look, Count) {
+    let (mut look, mut stable) = (Look::default(), Count::default());
+    for round in rounds {
+        let threshold = baseline.probe(&round.probe).and_then(|usual| usual.latency.threshold(1));
+        let limit = threshold.filter(|_| slow).map(|usual| tolerated(usual, margin));
+        let is_bad = |result: &crate::sample::ProbeResult| {
+            result.outcome != Outcome::Ok || limit.is_some_and(|limit| result.micros > limit)
+        };
+        let any_failed = [&round.results.stable, &round.results.canary]
+            .iter()
+            .any(|result| result.outcome != Outcome::Ok);
+        if slow && limit.is_none() && !any_failed {
+            continue;
+        }
+        match (is_bad(&round.results.stable), is_bad(&round.results.canary)) {
+            (true, true) => continue,
+            (false, true) => look.bad += 1,
+            (stable_bad, false) => {
+                look.clean += 1;
+                stable.hits += u64::from(stable_bad);
+            }
+        }
+        stable.trials += 1;
+    }
+    (look, stable)
+}
+
+/// As many trials of stable as the canary had, with its usual share of the event.
+fn usual_count(baseline: &BaselineProfile, fired: &EventEvidence, trials: u64) -> Count {
+    let route = baseline.routes.iter().find(|known| *known.route == *fired.stream);
+    let rate = match fired.event {
+        Event::Failure => route.map_or(&baseline.failures, |route| &route.failures).mean(),
+        Event::ClientError => route.and_then(|route| route.client_errors.mean()),
+        Event::SlowerThanP50 => Some(1.0 - THRESHOLDS[0]),
+        Event::SlowerThanP75 => Some(1.0 - THRESHOLDS[1]),
+        Event::SlowerThanP90 => Some(1.0 - THRESHOLDS[2]),
+        Event::SlowerThanP99 => Some(1.0 - THRESHOLDS[3]),
+        Event::SlowerThanP999 => Some(1.0 - THRESHOLDS[4]),
+        Event::ProbeFailure | Event::ProbeSlower => None,
+    };
+    rate.map_or_else(Count::default, |rate| {
+        Count::new(trials, (trials as f64 * rate).round() as u64)
+    })
+}
+
+/// Of live traffic; of probes where there is none.
+fn quantiles(live: &LatencyWindow, probe: &LatencyWindow) -> Quantiles {
+    let shown = [0.5, 0.9, 0.99];
+    let [p50, p90, p99] = match live.quantiles(shown) {
+        [None, ..] => probe.quantiles(shown),
+        found => found,
+    };
+    Quantiles { p50, p90, p99 }
 }

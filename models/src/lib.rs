@@ -4,6 +4,8 @@
 //! proxy, a simulation and a replay run the same code. See README.md for the method.
 
 mod baseline;
+mod course;
+mod detector;
 mod episode;
 mod evaluate;
 mod evaluation;
@@ -12,23 +14,27 @@ mod evidence;
 mod features;
 pub mod fit;
 mod kernel;
+mod label;
 pub mod latency;
 mod outcome;
+mod persistence;
 mod predictor;
 pub mod pretrain;
 mod sample;
 mod settings;
 mod time;
+mod window;
+mod words;
 pub mod world;
 
-pub use baseline::BaselineProfile;
+pub use baseline::{BaselineProfile, LatencyProfile, ProbeBaseline, Rate, RouteBaseline, Trend};
 pub use episode::{CHECKPOINTS, Episode};
 pub use evaluate::evaluate_deployment;
 pub use evaluation::{
     Evaluation, Event, EventEvidence, FeatureValue, Label, Quantiles, Reason, Verdict,
 };
 pub use evaluator::Evaluator;
-pub use evidence::CanaryEvidence;
+pub use evidence::{CanaryEvidence, Suspicion};
 pub use features::{FEATURE_COUNT, FEATURES, FeatureName, FeatureVector};
 pub use outcome::{Outcome, OutcomeCounts};
 pub use predictor::{Forecast, ModelError, Predictor, Provenance};

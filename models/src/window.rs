@@ -2,7 +2,7 @@
 //! with time; ticks may be shorter or longer than a second.
 
 use crate::kernel::Count;
-use crate::latency::{BUCKETS, LatencyCounts, highest_of};
+use crate::latency::{BUCKETS, LatencyCounts, bucket_of, highest_of};
 use crate::outcome::OutcomeCounts;
 use crate::sample::Pair;
 use crate::time::Timestamp;
@@ -99,8 +99,13 @@ impl Recent {
     /// The last `seconds` seconds up to `now` together, the current one included.
     pub(crate) fn sum(&self, now: Timestamp, seconds: u64) -> Seen {
         let end = now.0 / 1000;
+        self.between((end + 1).saturating_sub(seconds), end)
+    }
+
+    /// The seconds since the epoch from `first` to `last` together.
+    pub(crate) fn between(&self, first: u64, last: u64) -> Seen {
         let mut sum = Seen::default();
-        for second in (end + 1).saturating_sub(seconds)..=end {
+        for second in first..=last {
             if let Some(seen) = self.second(second) {
                 sum.add(seen);
             }
@@ -154,15 +159,21 @@ impl LatencyWindow {
 
     /// Adds latencies that were seen up to the last [`LatencyWindow::advance`].
     pub(crate) fn add(&mut self, latencies: &LatencyCounts) {
-        let slice = &mut self.slices[(self.latest % SLICES as u64) as usize];
-        for (bucket, count) in &latencies.0 {
-            let Some(sum) = self.sum.get_mut(usize::from(*bucket)) else { continue };
-            // What does not fit is left out of both, so that taking it back cannot underflow.
-            let Some(grown) = sum.checked_add(*count) else { continue };
-            *sum = grown;
-            self.total += u64::from(*count);
-            slice.add(*bucket, *count);
-        }
+        latencies.0.iter().for_each(|(bucket, count)| self.add_bucket(*bucket, *count));
+    }
+
+    /// Adds one latency in microseconds.
+    pub(crate) fn add_one(&mut self, micros: u64) {
+        self.add_bucket(bucket_of(micros), 1);
+    }
+
+    fn add_bucket(&mut self, bucket: u16, count: u32) {
+        // What does not fit is left out of both, so that taking it back cannot underflow.
+        let Some(sum) = self.sum.get_mut(usize::from(bucket)) else { return };
+        let Some(grown) = sum.checked_add(count) else { return };
+        *sum = grown;
+        self.total += u64::from(count);
+        self.slices[(self.latest % SLICES as u64) as usize].add(bucket, count);
     }
 
     /// The smallest latencies in microseconds that the shares `qs` (0 to 1, ascending) do not exceed.

@@ -1,0 +1,244 @@
+//! Is the canary worse than stable, beyond chance and beyond the margin? Streams of events, each an
+//! e-process of [`crate::kernel`], mixed into one e-value.
+//!
+//! The mixture is a weighted mean of the processes' current values, with weights that are fixed
+//! before a process sees anything and sum to at most 1; so it is an e-process too.
+
+mod strand;
+mod stream;
+
+use crate::baseline::BaselineProfile;
+use crate::evaluation::{Event, EventEvidence};
+use crate::kernel::Count;
+use crate::sample::{Pair, ServiceTick};
+use crate::settings::{EvaluationSettings, Exposure};
+use crate::time::Timestamp;
+use std::sync::Arc;
+use strand::Rules;
+use stream::{LIVE_EVENTS, PROBE_EVENTS, Stream, live_counts, probe_counts};
+
+/// How a live event's counts are indexed: failures first, the slow ones of the 90th percentile here.
+pub(crate) const SLOW: usize = 4;
+
+/// Share of the stake on each live event, in the order of [`LIVE_EVENTS`]: failures matter most and
+/// are looked for first; the rest is shared out over client errors and latency.
+const LIVE_SHARES: [f64; LIVE_EVENTS.len()] = [0.40, 0.05, 0.03, 0.03, 0.05, 0.06, 0.03];
+/// The same for probes: failures, slowness.
+const PROBE_SHARES: [f64; PROBE_EVENTS.len()] = [0.25, 0.05];
+
+/// Names of the streams that take all routes, all probes together.
+const ALL_ROUTES: &str = "all routes";
+const ALL_PROBES: &str = "all probes";
+
+/// A latency in microseconds that the canary may have where stable has `micros`: `margin` times as
+/// long, and in any case a millisecond more. Without it a release a few percent slower, which is
+/// worth nobody's night, would be caught with certainty: quantiles are sharp.
+pub(crate) fn tolerated(micros: u64, margin: f64) -> u64 {
+    ((micros as f64 * margin) as u64).max(micros + 1_000)
+}
+
+/// What a tick held, by event, over all routes and all probes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TickCounts {
+    pub(crate) live: [Pair<Count>; LIVE_EVENTS.len()],
+    pub(crate) probe: [Pair<Count>; PROBE_EVENTS.len()],
+    /// Whether the canary's live traffic was compared with stable's past.
+    pub(crate) historical: bool,
+}
+
+/// The e-processes of one release.
+#[derive(Debug, Clone)]
+pub(crate) struct Detector {
+    latest: Timestamp,
+    all_routes: Stream<{ LIVE_EVENTS.len() }>,
+    routes: Vec<Stream<{ LIVE_EVENTS.len() }>>,
+    all_probes: Stream<{ PROBE_EVENTS.len() }>,
+    probes: Vec<Stream<{ PROBE_EVENTS.len() }>>,
+    margin: f64,
+}
+
+impl Detector {
+    pub(crate) fn new(now: Timestamp, margin: f64) -> Self {
+        Detector {
+            latest: now,
+            all_routes: Stream::new(Arc::from(ALL_ROUTES), now),
+            routes: Vec::new(),
+            all_probes: Stream::new(Arc::from(ALL_PROBES), now),
+            probes: Vec::new(),
+            margin,
+        }
+    }
+
+    /// When it last took in a tick.
+    pub(crate) fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    /// Takes in a tick, judged by what was usual before it.
+    pub(crate) fn observe(
+        &mut self,
+        now: Timestamp,
+        tick: &ServiceTick,
+        baseline: &BaselineProfile,
+        settings: &EvaluationSettings,
+        exposure: Exposure,
+    ) -> TickCounts {
+        self.latest = now;
+        let mut counts = TickCounts::default();
+        let rules = Rules { now, margin: self.margin, horizon: settings.horizon };
+        self.observe_live(rules, tick, baseline, exposure, &mut counts);
+        self.observe_probes(rules, tick, baseline, &mut counts);
+        counts
+    }
+
+    fn observe_live(
+        &mut self,
+        rules: Rules,
+        tick: &ServiceTick,
+        baseline: &BaselineProfile,
+        exposure: Exposure,
+        counts: &mut TickCounts,
+    ) {
+        let known = self.routes.len();
+        for live in &tick.live {
+            if !self.routes.iter().any(|stream| *stream.name == *live.route) {
+                self.routes.push(Stream::new(live.route.clone(), rules.now));
+            }
+        }
+        share_out(&mut self.routes, known);
+        // With every user on the canary, what stable answers by the side proves nothing: its past does.
+        let historical = exposure.weight >= 0.9999 && !exposure.withdrawn;
+        counts.historical = historical && !tick.live.is_empty();
+        self.all_routes.next_tick();
+        self.routes.iter_mut().for_each(Stream::next_tick);
+        for (at, live) in tick.live.iter().enumerate() {
+            let usual = baseline.route(&live.route, at);
+            let margin = if historical { 2.0 * rules.margin - 1.0 } else { rules.margin };
+            let seen = live_counts(&live.samples, usual, margin);
+            for (sum, seen) in counts.live.iter_mut().zip(seen) {
+                sum.stable.add(seen.stable);
+                sum.canary.add(seen.canary);
+            }
+            let ratios = match (historical, usual) {
+                (false, _) => stream::stratum_ratios(&seen, margin),
+                (true, Some(usual)) => stream::history_ratios(&seen, usual, margin),
+                (true, None) => Default::default(),
+            };
+            let guess = self.routes.get(at).is_some_and(|stream| stream.name == live.route);
+            let place = if guess { Some(at) } else { position(&self.routes, &live.route) };
+            if let Some(stream) = place.and_then(|at| self.routes.get_mut(at)) {
+                stream.add(&seen, &ratios);
+                stream.close_tick(rules);
+            }
+            self.all_routes.add(&seen, &ratios);
+        }
+        self.all_routes.close_tick(rules);
+    }
+
+    fn observe_probes(
+        &mut self,
+        rules: Rules,
+        tick: &ServiceTick,
+        baseline: &BaselineProfile,
+        counts: &mut TickCounts,
+    ) {
+        let known = self.probes.len();
+        for round in &tick.probes {
+            if !self.probes.iter().any(|stream| *stream.name == *round.probe) {
+                self.probes.push(Stream::new(round.probe.clone(), rules.now));
+            }
+        }
+        share_out(&mut self.probes, known);
+        self.all_probes.next_tick();
+        self.probes.iter_mut().for_each(Stream::next_tick);
+        for round in &tick.probes {
+            let threshold =
+                baseline.probe(&round.probe).and_then(|usual| usual.latency.threshold(1));
+            let seen = probe_counts(round, threshold, rules.margin);
+            for (sum, seen) in counts.probe.iter_mut().zip(seen) {
+                sum.stable.add(seen.stable);
+                sum.canary.add(seen.canary);
+            }
+            // Every round is a stratum of its own: a pair.
+            let ratios = stream::stratum_ratios(&seen, rules.margin);
+            if let Some(at) = position(&self.probes, &round.probe) {
+                self.probes[at].add(&seen, &ratios);
+            }
+            self.all_probes.add(&seen, &ratios);
+        }
+        self.probes.iter_mut().for_each(|stream| stream.close_tick(rules));
+        self.all_probes.close_tick(rules);
+    }
+
+    /// The e-value now.
+    pub(crate) fn e_value(&self) -> f64 {
+        // What no process has of the stake stays where it was: at 1.
+        let mut e = 1.0;
+        e += gain(&self.all_routes, &LIVE_SHARES, self.margin) / 2.0;
+        e += gain(&self.all_probes, &PROBE_SHARES, self.margin) / 2.0;
+        e += self.routes.iter().map(|s| s.share * gain(s, &LIVE_SHARES, self.margin)).sum::<f64>()
+            / 2.0;
+        e += self.probes.iter().map(|s| s.share * gain(s, &PROBE_SHARES, self.margin)).sum::<f64>()
+            / 2.0;
+        e.max(0.0)
+    }
+
+    /// The strongest events, strongest first, at most `count`.
+    pub(crate) fn strongest(&self, count: usize) -> Vec<EventEvidence> {
+        let mut found: Vec<(f64, EventEvidence)> = Vec::new();
+        // With one route "all routes" would say the same thing twice.
+        let wide_routes = (self.routes.len() > 1).then_some((&self.all_routes, 0.5));
+        let wide_probes = (self.probes.len() > 1).then_some((&self.all_probes, 0.5));
+        let routes =
+            self.routes.iter().map(|stream| (stream, stream.share / 2.0)).chain(wide_routes);
+        let probes =
+            self.probes.iter().map(|stream| (stream, stream.share / 2.0)).chain(wide_probes);
+        routes.for_each(|(s, share)| {
+            s.evidence(&LIVE_EVENTS, &LIVE_SHARES, share, self.margin, &mut found)
+        });
+        probes.for_each(|(s, share)| {
+            s.evidence(&PROBE_EVENTS, &PROBE_SHARES, share, self.margin, &mut found)
+        });
+        found.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        found.truncate(count);
+        found.into_iter().map(|(_, evidence)| evidence).collect()
+    }
+
+    /// The counts of one event in the last tick.
+    pub(crate) fn last_tick(&self, stream: &str, event: Event) -> Pair<Count> {
+        if let Some(event) = LIVE_EVENTS.iter().position(|known| *known == event) {
+            let found = self.routes.iter().find(|known| *known.name == *stream);
+            return found.unwrap_or(&self.all_routes).last_tick(event);
+        }
+        Pair::default()
+    }
+
+    /// Share of the routes with live traffic on which an event's e-value is 20 and more.
+    pub(crate) fn routes_affected(&self) -> Option<f64> {
+        let busy = self.routes.iter().filter(|stream| stream.is_busy());
+        let (busy, affected) = busy.fold((0u32, 0u32), |(busy, affected), stream| {
+            (busy + 1, affected + u32::from(stream.most(self.margin) >= 20.0))
+        });
+        (busy > 0).then(|| f64::from(affected) / f64::from(busy))
+    }
+}
+
+fn position<const N: usize>(streams: &[Stream<N>], name: &str) -> Option<usize> {
+    streams.iter().position(|stream| *stream.name == *name)
+}
+
+/// What the events of a stream have won over their stakes.
+fn gain<const N: usize>(stream: &Stream<N>, shares: &[f64; N], margin: f64) -> f64 {
+    let values = stream.e_values(margin);
+    shares.iter().zip(values).map(|(share, e)| share * (e - 1.0)).sum()
+}
+
+/// Shares for the streams from `known` on. Nobody knows how many will come: the first `n` streams
+/// together have `n / (n + 1)`, equally if they come at once, and later ones divide what is left.
+fn share_out<const N: usize>(streams: &mut [Stream<N>], known: usize) {
+    let (before, after) = (known as f64, streams.len() as f64);
+    let new = after - before;
+    for stream in streams.iter_mut().skip(known) {
+        stream.share = (1.0 / (before + 1.0) - 1.0 / (after + 1.0)) / new;
+    }
+}

@@ -1,0 +1,175 @@
+//! The events of a route or of a probe, and how they are counted.
+
+use super::strand::{Rules, Strand};
+use super::tolerated;
+use crate::baseline::{RouteBaseline, THRESHOLDS};
+use crate::evaluation::{Event, EventEvidence};
+use crate::kernel::{Count, LogRatios};
+use crate::outcome::Outcome;
+use crate::sample::{Pair, ProbeRound, Sample};
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+/// The events of live traffic; the slow ones in the order of [`THRESHOLDS`].
+pub(super) const LIVE_EVENTS: [Event; 7] = [
+    Event::Failure,
+    Event::ClientError,
+    Event::SlowerThanP50,
+    Event::SlowerThanP75,
+    Event::SlowerThanP90,
+    Event::SlowerThanP99,
+    Event::SlowerThanP999,
+];
+const FIRST_SLOW: usize = 2;
+
+/// The events of probe rounds.
+pub(super) const PROBE_EVENTS: [Event; 2] = [Event::ProbeFailure, Event::ProbeSlower];
+
+/// The strands of one route or probe, or of all together.
+#[derive(Debug, Clone)]
+pub(super) struct Stream<const N: usize> {
+    pub(super) name: Arc<str>,
+    /// Of what all routes (or all probes) have together, 0 to 1.
+    pub(super) share: f64,
+    strands: [Strand; N],
+}
+
+impl<const N: usize> Stream<N> {
+    pub(super) fn new(name: Arc<str>, now: Timestamp) -> Self {
+        Stream { name, share: 0.0, strands: [Strand::new(now); N] }
+    }
+
+    pub(super) fn next_tick(&mut self) {
+        self.strands.iter_mut().for_each(Strand::next_tick);
+    }
+
+    /// Adds a stratum to the tick.
+    pub(super) fn add(&mut self, counts: &[Pair<Count>; N], ratios: &[LogRatios; N]) {
+        for ((strand, counts), ratios) in self.strands.iter_mut().zip(counts).zip(ratios) {
+            strand.add(counts, ratios);
+        }
+    }
+
+    pub(super) fn close_tick(&mut self, rules: Rules) {
+        self.strands.iter_mut().for_each(|strand| strand.close_tick(rules));
+    }
+
+    pub(super) fn last_tick(&self, event: usize) -> Pair<Count> {
+        self.strands.get(event).map_or_else(Pair::default, |strand| strand.tick)
+    }
+
+    pub(super) fn e_values(&self, margin: f64) -> [f64; N] {
+        std::array::from_fn(|at| self.strands[at].process.e_value(margin))
+    }
+
+    /// The largest e-value of its events.
+    pub(super) fn most(&self, margin: f64) -> f64 {
+        self.e_values(margin).into_iter().fold(0.0, f64::max)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.strands.iter().any(Strand::is_busy)
+    }
+
+    /// Appends the evidence of each event that was tried, with its weight in the mixture.
+    pub(super) fn evidence(
+        &self,
+        events: &[Event; N],
+        shares: &[f64; N],
+        share: f64,
+        margin: f64,
+        found: &mut Vec<(f64, EventEvidence)>,
+    ) {
+        for ((event, strand), of_event) in events.iter().zip(&self.strands).zip(shares) {
+            if !strand.is_busy() {
+                continue;
+            }
+            let e_value = strand.process.e_value(margin);
+            let counts = strand.counts();
+            let evidence = EventEvidence {
+                stream: self.name.clone(),
+                event: *event,
+                e_value,
+                trials: Pair { stable: counts.stable.trials, canary: counts.canary.trials },
+                hits: Pair { stable: counts.stable.hits, canary: counts.canary.hits },
+            };
+            found.push((share * of_event * e_value, evidence));
+        }
+    }
+}
+
+/// Counts the events of a route in a tick. Stable's latencies are held against its own thresholds,
+/// the canary's against what is tolerated: so "no worse" includes "slower within the margin".
+pub(super) fn live_counts(
+    samples: &Pair<Sample>,
+    usual: Option<&RouteBaseline>,
+    margin: f64,
+) -> [Pair<Count>; LIVE_EVENTS.len()] {
+    let by_class = |count: fn(&Sample) -> u64| Pair {
+        stable: Count::new(samples.stable.outcomes.total(), count(&samples.stable)),
+        canary: Count::new(samples.canary.outcomes.total(), count(&samples.canary)),
+    };
+    let mut counts = [Pair::default(); LIVE_EVENTS.len()];
+    counts[0] = by_class(|sample| sample.outcomes.failures());
+    counts[1] = by_class(|sample| sample.outcomes.of(Outcome::ClientError));
+    let timed =
+        Pair { stable: samples.stable.latency.total(), canary: samples.canary.latency.total() };
+    for at in 0..THRESHOLDS.len() {
+        let Some(threshold) = usual.and_then(|usual| usual.latency.threshold(at)) else { continue };
+        counts[FIRST_SLOW + at] = Pair {
+            stable: Count::new(timed.stable, samples.stable.latency.above(threshold)),
+            canary: Count::new(
+                timed.canary,
+                samples.canary.latency.above(tolerated(threshold, margin)),
+            ),
+        };
+    }
+    counts
+}
+
+/// Counts the events of one round: a pair.
+pub(super) fn probe_counts(
+    round: &ProbeRound,
+    threshold: Option<u64>,
+    margin: f64,
+) -> [Pair<Count>; PROBE_EVENTS.len()] {
+    let (stable, canary) = (&round.results.stable, &round.results.canary);
+    let one = |hit: bool| Count::new(1, u64::from(hit));
+    let failed = Pair {
+        stable: one(stable.outcome != Outcome::Ok),
+        canary: one(canary.outcome != Outcome::Ok),
+    };
+    let both_answered = failed.stable.hits == 0 && failed.canary.hits == 0;
+    let slow = match threshold {
+        Some(threshold) if both_answered => Pair {
+            stable: one(stable.micros > threshold),
+            canary: one(canary.micros > tolerated(threshold, margin)),
+        },
+        _ => Pair::default(),
+    };
+    [failed, slow]
+}
+
+/// Canary against stable in the same tick.
+pub(super) fn stratum_ratios<const N: usize>(
+    counts: &[Pair<Count>; N],
+    margin: f64,
+) -> [LogRatios; N] {
+    counts.map(|counts| LogRatios::of_stratum(counts, margin))
+}
+
+/// Canary against what was usual for stable while it had users.
+pub(super) fn history_ratios(
+    counts: &[Pair<Count>; LIVE_EVENTS.len()],
+    usual: &RouteBaseline,
+    margin: f64,
+) -> [LogRatios; LIVE_EVENTS.len()] {
+    std::array::from_fn(|at| {
+        let rate = match at {
+            0 => usual.failures.upper(),
+            1 => usual.client_errors.upper(),
+            slow => 1.0 - THRESHOLDS[slow - FIRST_SLOW],
+        };
+        LogRatios::against_history(counts[at].canary, rate, margin)
+    })
+}

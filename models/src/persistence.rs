@@ -1,0 +1,229 @@
+//! Is the excess that raised the alarm still there? A running likelihood ratio of "at least half of
+//! it" against "at most a tenth", after the alarm; it clears an anomaly, and confirms one.
+
+use crate::evaluation::{Event, EventEvidence};
+use crate::kernel::Count;
+use crate::sample::Pair;
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// An excess above this is tested as if it were this: a probe may see only a part of what users saw.
+const MOST_EXCESS: f64 = 0.3;
+/// An excess below this cannot be told from none in any useful time.
+const LEAST_EXCESS: f64 = 0.005;
+/// Failures that happen to stable too, at the least: a single one is not proof.
+const LEAST_BACKGROUND: f64 = 0.005;
+
+/// The ratio (log) is kept within these: it must be able to turn when the world does.
+const CEILING: f64 = 3.0;
+const FLOOR: f64 = -6.0;
+/// At or below: twenty to one that the excess is gone.
+const CLEARED_BELOW: f64 = -3.0;
+/// For so long before users may return.
+const CLEARED_FOR: Duration = Duration::from_secs(3);
+/// At or above: the failure went on after the alarm.
+const CONFIRMED_ABOVE: f64 = 2.0;
+/// No verdict is made of what came before: a forecast at the alarm itself is little better than a guess.
+const CONFIRMED_AFTER: Duration = Duration::from_secs(3);
+/// A failure that went on, but not among the last so many observations, may have just ended.
+const FRESH: u64 = 5;
+
+/// What one observation of the canary after the alarm can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Look {
+    /// With the event, and stable was without it at that time (a probe pair) or not compared.
+    pub(crate) bad: u64,
+    /// Without it.
+    pub(crate) clean: u64,
+}
+
+/// How likely the event is without any excess: that of stable at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Background {
+    count: Count,
+}
+
+impl Background {
+    pub(crate) fn add(&mut self, stable: Count) {
+        self.count.add(stable);
+    }
+
+    /// The rate, drawn towards none while little was seen.
+    pub(crate) fn rate(&self) -> f64 {
+        (self.count.hits as f64 / (self.count.trials as f64 + 10.0)).max(LEAST_BACKGROUND)
+    }
+}
+
+/// What one look adds to the log-likelihood ratio of "half of `excess` persists" against "a tenth".
+pub(crate) fn log_ratio(look: Look, excess: f64, background: f64) -> f64 {
+    let rate = |share: f64| (background + share * excess).min(0.999);
+    let (there, gone) = (rate(0.5), rate(0.1));
+    look.bad as f64 * libm::log(there / gone)
+        + look.clean as f64 * libm::log((1.0 - there) / (1.0 - gone))
+}
+
+/// The excess of an event on the canary, as a share of its requests.
+pub(crate) fn excess_of(fired: &EventEvidence) -> f64 {
+    let rate = |hits: u64, trials: u64| if trials == 0 { 0.0 } else { hits as f64 / trials as f64 };
+    let canary = rate(fired.hits.canary, fired.trials.canary);
+    (canary - rate(fired.hits.stable, fired.trials.stable)).clamp(0.0, 1.0)
+}
+
+/// Whether an event is about time; then slow probes speak as well as failing ones.
+pub(crate) fn is_about_time(event: Event) -> bool {
+    matches!(
+        event,
+        Event::SlowerThanP50
+            | Event::SlowerThanP75
+            | Event::SlowerThanP90
+            | Event::SlowerThanP99
+            | Event::SlowerThanP999
+            | Event::ProbeSlower
+    )
+}
+
+/// The running test.
+#[derive(Debug, Clone)]
+pub(crate) struct Persistence {
+    since: Timestamp,
+    excess: f64,
+    /// Log-likelihood ratio, kept between floor and ceiling.
+    sum: f64,
+    cleared_since: Option<Timestamp>,
+    clean_run: u64,
+    seen: Look,
+    probes: Background,
+    live: Background,
+}
+
+impl Persistence {
+    /// Of an excess (0 to 1) that was there at `since`.
+    pub(crate) fn new(since: Timestamp, excess: f64) -> Self {
+        Persistence {
+            since,
+            excess: excess.clamp(LEAST_EXCESS, MOST_EXCESS),
+            sum: 0.0,
+            cleared_since: None,
+            clean_run: 0,
+            seen: Look::default(),
+            probes: Background::default(),
+            live: Background::default(),
+        }
+    }
+
+    /// Takes in what probes saw: the canary alone, and stable alone.
+    pub(crate) fn take_probes(&mut self, now: Timestamp, look: Look, stable: Count) {
+        self.probes.add(stable);
+        self.take(now, look, self.probes.rate());
+    }
+
+    /// Takes in what users saw.
+    pub(crate) fn take_live(&mut self, now: Timestamp, counts: Pair<Count>) {
+        self.live.add(counts.stable);
+        let Count { trials, hits } = counts.canary;
+        self.take(now, Look { bad: hits, clean: trials - hits }, self.live.rate());
+    }
+
+    fn take(&mut self, now: Timestamp, look: Look, background: f64) {
+        if look == Look::default() {
+            return;
+        }
+        let change = log_ratio(look, self.excess, background);
+        self.sum = (self.sum + change).clamp(FLOOR, CEILING);
+        self.seen.bad += look.bad;
+        self.seen.clean += look.clean;
+        self.clean_run = if change > 0.0 { 0 } else { self.clean_run + look.clean };
+        self.cleared_since = match self.cleared_since {
+            _ if self.sum > CLEARED_BELOW => None,
+            None => Some(now),
+            since => since,
+        };
+    }
+
+    /// When the alarm was.
+    pub(crate) fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// The log-likelihood ratio now; `None` before anything was seen.
+    pub(crate) fn log_ratio(&self) -> Option<f64> {
+        (self.seen != Look::default()).then_some(self.sum)
+    }
+
+    /// Observations since the alarm.
+    pub(crate) fn seen(&self) -> Look {
+        self.seen
+    }
+
+    /// Observations since the last bad one.
+    pub(crate) fn clean_run(&self) -> u64 {
+        self.clean_run
+    }
+
+    /// Whether the excess is gone, and has been for several seconds.
+    pub(crate) fn cleared(&self, now: Timestamp) -> bool {
+        self.cleared_since.is_some_and(|since| now.since(since) >= CLEARED_FOR)
+    }
+
+    /// Whether the failure went on after the alarm, up to now.
+    pub(crate) fn confirmed(&self, now: Timestamp) -> bool {
+        now.since(self.since) >= CONFIRMED_AFTER
+            && self.sum >= CONFIRMED_ABOVE
+            && self.clean_run < FRESH
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five probe rounds a second; whether each failed on the canary, by time in milliseconds.
+    fn after(excess: f64, seconds: u64, bad: impl Fn(u64) -> bool) -> (Persistence, Timestamp) {
+        let mut test = Persistence::new(Timestamp(0), excess);
+        for round in 1..=seconds * 5 {
+            let now = round * 200;
+            let look = if bad(now) { Look { bad: 1, clean: 0 } } else { Look { bad: 0, clean: 1 } };
+            test.take_probes(Timestamp(now), look, Count::new(1, 0));
+        }
+        (test, Timestamp(seconds * 1000))
+    }
+
+    #[test]
+    fn what_goes_on_is_confirmed_within_seconds_and_never_cleared() {
+        let (test, now) = after(0.8, 3, |_| true);
+        assert!(test.confirmed(now) && !test.cleared(now), "{test:?}");
+        let (test, now) = after(0.2, 600, |at| at % 1000 == 0);
+        assert!(!test.cleared(now), "{test:?}");
+    }
+
+    #[test]
+    fn what_ended_after_two_seconds_is_not_confirmed_and_clears_within_twenty() {
+        for seconds in 3..=20 {
+            let (test, now) = after(0.5, seconds, |at| at < 1500);
+            assert!(!test.confirmed(now), "{seconds}: {test:?}");
+        }
+        let (test, now) = after(0.5, 20, |at| at < 1500);
+        assert!(test.cleared(now), "{test:?}");
+    }
+
+    #[test]
+    fn a_small_excess_takes_many_clean_rounds_to_clear() {
+        let (test, now) = after(0.02, 20, |_| false);
+        assert!(!test.cleared(now), "{test:?}");
+        let (test, now) = after(0.02, 120, |_| false);
+        assert!(test.cleared(now), "{test:?}");
+    }
+
+    #[test]
+    fn what_comes_back_is_not_cleared_any_more() {
+        let (test, now) = after(0.5, 40, |at| at > 36_000);
+        assert!(!test.cleared(now), "{test:?}");
+    }
+
+    #[test]
+    fn without_a_look_nothing_is_said() {
+        let test = Persistence::new(Timestamp(0), 0.5);
+        let later = Timestamp(1_000_000);
+        assert!(!test.cleared(later) && !test.confirmed(later) && test.log_ratio().is_none());
+    }
+}
