@@ -1,22 +1,25 @@
 //! All judgement state of one service's release, moved on tick by tick.
 
-use crate::baseline::{BaselineProfile, THRESHOLDS, Trend};
+mod looks;
+
+use crate::baseline::{BaselineProfile, Trend};
 use crate::course::Course;
-use crate::detector::{Detector, SLOW, TickCounts, tolerated};
+use crate::detector::Detector;
 use crate::episode::{Episode, Open, Watched};
 use crate::evaluate::{evaluate_deployment, outage_above};
-use crate::evaluation::{Evaluation, Event, EventEvidence, Quantiles};
+use crate::evaluation::{Evaluation, Event, EventEvidence};
 use crate::evidence::{CanaryEvidence, Suspicion};
 use crate::features::{FeatureVector, View, cpu_ratio, extract};
-use crate::kernel::Count;
+
 use crate::label::LabelEvidence;
-use crate::outcome::Outcome;
-use crate::persistence::{Look, Persistence, is_about_time};
+
+use crate::persistence::{Persistence, is_about_time};
 use crate::predictor::Predictor;
-use crate::sample::{Pair, ProbeRound, ServiceTick};
+use crate::sample::{Pair, ServiceTick};
 use crate::settings::{EvaluationSettings, Exposure};
 use crate::time::Timestamp;
 use crate::window::{LatencyWindow, Recent, Seen};
+use looks::{probe_looks, quantiles, seen_in, usual_count};
 use std::time::Duration;
 
 /// Episodes that wait for their label at the same time; older ones are given up.
@@ -323,85 +326,5 @@ pub(crate) fn score(e_value: f64) -> f64 {
     (1.0 - 1.0 / e_value).max(0.0)
 }
 
-fn seen_in(tick: &ServiceTick, counts: &TickCounts) -> Seen {
-    let mut seen = Seen {
-        live: counts.live[0],
-        live_slow: counts.live[SLOW],
-        probe: counts.probe[0],
-        probe_slow: counts.probe[1],
-        restarts: tick.resources.canary.restarts.unwrap_or(0),
-        ..Seen::default()
-    };
-    for live in &tick.live {
-        seen.outcomes.stable.merge(&live.samples.stable.outcomes);
-        seen.outcomes.canary.merge(&live.samples.canary.outcomes);
-    }
-    for round in &tick.probes {
-        seen.outcomes.stable.add(round.results.stable.outcome, 1);
-        seen.outcomes.canary.add(round.results.canary.outcome, 1);
-    }
-    seen
-}
-
-/// What probe rounds say of the canary alone, and of stable alone; a round that shows the same on
-/// both is shared and says nothing. With `slow`, a slow answer counts like a failed one, held
-/// against the same limit on both sides.
-fn probe_looks(
-    rounds: &[ProbeRound],
-    baseline: &BaselineProfile,
-    margin: f64,
-    slow: bool,
-) -> (Look, Count) {
-    let (mut look, mut stable) = (Look::default(), Count::default());
-    for round in rounds {
-        let threshold = baseline.probe(&round.probe).and_then(|usual| usual.latency.threshold(1));
-        let limit = threshold.filter(|_| slow).map(|usual| tolerated(usual, margin));
-        let is_bad = |result: &crate::sample::ProbeResult| {
-            result.outcome != Outcome::Ok || limit.is_some_and(|limit| result.micros > limit)
-        };
-        let any_failed = [&round.results.stable, &round.results.canary]
-            .iter()
-            .any(|result| result.outcome != Outcome::Ok);
-        if slow && limit.is_none() && !any_failed {
-            continue;
-        }
-        match (is_bad(&round.results.stable), is_bad(&round.results.canary)) {
-            (true, true) => continue,
-            (false, true) => look.bad += 1,
-            (stable_bad, false) => {
-                look.clean += 1;
-                stable.hits += u64::from(stable_bad);
-            }
-        }
-        stable.trials += 1;
-    }
-    (look, stable)
-}
-
-/// As many trials of stable as the canary had, with its usual share of the event.
-fn usual_count(baseline: &BaselineProfile, fired: &EventEvidence, trials: u64) -> Count {
-    let route = baseline.routes.iter().find(|known| *known.route == *fired.stream);
-    let rate = match fired.event {
-        Event::Failure => route.map_or(&baseline.failures, |route| &route.failures).mean(),
-        Event::ClientError => route.and_then(|route| route.client_errors.mean()),
-        Event::SlowerThanP50 => Some(1.0 - THRESHOLDS[0]),
-        Event::SlowerThanP75 => Some(1.0 - THRESHOLDS[1]),
-        Event::SlowerThanP90 => Some(1.0 - THRESHOLDS[2]),
-        Event::SlowerThanP99 => Some(1.0 - THRESHOLDS[3]),
-        Event::SlowerThanP999 => Some(1.0 - THRESHOLDS[4]),
-        Event::ProbeFailure | Event::ProbeSlower => None,
-    };
-    rate.map_or_else(Count::default, |rate| {
-        Count::new(trials, (trials as f64 * rate).round() as u64)
-    })
-}
-
-/// Of live traffic; of probes where there is none.
-fn quantiles(live: &LatencyWindow, probe: &LatencyWindow) -> Quantiles {
-    let shown = [0.5, 0.9, 0.99];
-    let [p50, p90, p99] = match live.quantiles(shown) {
-        [None, ..] => probe.quantiles(shown),
-        found => found,
-    };
-    Quantiles { p50, p90, p99 }
-}
+#[cfg(test)]
+mod tests;
