@@ -23,8 +23,19 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// Whether the connection had been left open by the request before.
+}
+
+/// What is known of a step's exchanges while they go on: it must outlive one that is cut short.
+#[derive(Default)]
+pub(crate) struct Progress {
+    pub(crate) watch: Stopwatch,
+    /// Of the last answer.
+    pub(crate) status: Option<u16>,
+    /// Body bytes of all answers.
+    pub(crate) bytes: u64,
+    /// Whether a connection left open by an earlier step was enough.
     pub(crate) reused: bool,
+    opened: bool,
 }
 
 /// Why there is no whole answer.
@@ -39,7 +50,7 @@ pub(crate) enum ExchangeError {
     #[error("the connection broke {during}: {source}")]
     Broken { during: &'static str, source: hyper::Error },
     #[error("the answer's body is larger than 1 MiB")]
-    TooLarge { status: StatusCode },
+    TooLarge,
 }
 
 impl ExchangeError {
@@ -50,7 +61,7 @@ impl ExchangeError {
             | ExchangeError::Connect { .. }
             | ExchangeError::Tls { .. } => Outcome::ConnectError,
             ExchangeError::Broken { .. } => Outcome::Reset,
-            ExchangeError::TooLarge { .. } => Outcome::Assertion,
+            ExchangeError::TooLarge => Outcome::Assertion,
         }
     }
 }
@@ -72,14 +83,17 @@ impl<'a> Client<'a> {
     pub(crate) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-        watch: &mut Stopwatch,
+        progress: &mut Progress,
     ) -> Result<Answer, ExchangeError> {
         if let Some(mut sender) = self.kept.take()
             && sender.ready().await.is_ok()
         {
-            watch.enter(Phase::Processing);
+            progress.watch.enter(Phase::Processing);
             match sender.try_send_request(request.clone()).await {
-                Ok(response) => return self.receive(sender, response, true, watch).await,
+                Ok(response) => {
+                    progress.reused = !progress.opened;
+                    return self.receive(sender, response, progress).await;
+                }
                 // A server may close a kept connection at any moment, also just now: then the request
                 // goes out once more over a new one, unless it might have been carried out.
                 Err(error)
@@ -92,25 +106,26 @@ impl<'a> Client<'a> {
                 }
             }
         }
-        let mut sender = self.connect(watch).await?;
-        watch.enter(Phase::Processing);
+        let mut sender = self.connect(progress).await?;
+        progress.watch.enter(Phase::Processing);
         match sender.send_request(request).await {
-            Ok(response) => self.receive(sender, response, false, watch).await,
+            Ok(response) => self.receive(sender, response, progress).await,
             Err(source) => Err(ExchangeError::Broken { during: "before an answer", source }),
         }
     }
 
     async fn connect(
         &mut self,
-        watch: &mut Stopwatch,
+        progress: &mut Progress,
     ) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
         let endpoint = || self.target.endpoint.clone();
-        watch.enter(Phase::Resolve);
+        (progress.opened, progress.reused) = (true, false);
+        progress.watch.enter(Phase::Resolve);
         let addresses: Vec<_> = tokio::net::lookup_host(&self.target.endpoint)
             .await
             .map_err(|source| ExchangeError::Resolve { endpoint: endpoint(), source })?
             .collect();
-        watch.enter(Phase::Connect);
+        progress.watch.enter(Phase::Connect);
         let stream = async {
             let stream = TcpStream::connect(&*addresses).await?;
             stream.set_nodelay(true)?;
@@ -121,7 +136,7 @@ impl<'a> Client<'a> {
         match &self.target.tls {
             None => self.handshake(stream).await,
             Some(Tls { config, name }) => {
-                watch.enter(Phase::Tls);
+                progress.watch.enter(Phase::Tls);
                 let stream = TlsConnector::from(config.clone())
                     .connect(name.clone(), stream)
                     .await
@@ -150,24 +165,25 @@ impl<'a> Client<'a> {
         &mut self,
         sender: SendRequest<Full<Bytes>>,
         response: Response<Incoming>,
-        reused: bool,
-        watch: &mut Stopwatch,
+        progress: &mut Progress,
     ) -> Result<Answer, ExchangeError> {
-        watch.enter(Phase::Transfer);
+        progress.watch.enter(Phase::Transfer);
         let (head, mut incoming) = response.into_parts();
+        progress.status = Some(head.status.as_u16());
         let mut body = BytesMut::new();
         while let Some(frame) = incoming.frame().await {
             let frame = frame
                 .map_err(|source| ExchangeError::Broken { during: "inside the answer", source })?;
             if let Some(data) = frame.data_ref() {
                 if body.len() + data.len() > BODY_CAP {
-                    return Err(ExchangeError::TooLarge { status: head.status });
+                    return Err(ExchangeError::TooLarge);
                 }
                 body.extend_from_slice(data);
+                progress.bytes += data.len() as u64;
             }
         }
-        watch.stop();
+        progress.watch.stop();
         self.kept = Some(sender);
-        Ok(Answer { status: head.status, headers: head.headers, body: body.freeze(), reused })
+        Ok(Answer { status: head.status, headers: head.headers, body: body.freeze() })
     }
 }

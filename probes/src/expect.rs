@@ -19,6 +19,11 @@ impl Failure {
     pub(crate) fn assertion(message: impl Into<String>) -> Failure {
         Failure { outcome: Outcome::Assertion, message: message.into() }
     }
+
+    /// With a remark.
+    pub(crate) fn and(self, remark: &str) -> Failure {
+        Failure { message: format!("{} ({remark})", self.message), ..self }
+    }
 }
 
 /// Checks the status first: with the wrong one the rest says nothing.

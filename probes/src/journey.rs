@@ -1,11 +1,10 @@
 //! A run under way: the connection, the cookies, the captures and the page between two steps.
 
 use crate::capture::capture;
-use crate::client::{Client, ExchangeError};
+use crate::client::{Client, Progress};
 use crate::cookies::Jar;
 use crate::expect::{self, Failure};
 use crate::page::Page;
-use crate::phases::Stopwatch;
 use crate::received::Received;
 use crate::request::{Outgoing, Site};
 use crate::run::{RunContext, StepRun};
@@ -33,16 +32,6 @@ pub(crate) struct Journey<'a> {
     trace: u128,
 }
 
-/// What is known of a step while it goes on: it must outlive a step that the deadline cuts short.
-#[derive(Default)]
-struct Progress {
-    watch: Stopwatch,
-    status: Option<u16>,
-    reused: bool,
-    redirects: u32,
-    bytes: u64,
-}
-
 impl<'a> Journey<'a> {
     pub(crate) fn new(
         definition: &'a ProbeDefinition,
@@ -65,8 +54,10 @@ impl<'a> Journey<'a> {
 
     /// Runs one step to its end or to the deadline. `index` counts from 0.
     pub(crate) async fn step(&mut self, index: usize, step: &Step) -> StepRun {
-        let mut progress = Progress::default();
-        let ended = timeout_at(self.deadline, self.attempt(index, step, &mut progress)).await;
+        let (mut progress, mut redirects) = (Progress::default(), 0);
+        let deadline = self.deadline;
+        let attempt = self.attempt(index, step, &mut progress, &mut redirects);
+        let ended = timeout_at(deadline, attempt).await;
         let interrupted = progress.watch.stop();
         let result = ended.unwrap_or_else(|_| {
             let doing = interrupted.map_or("between two requests", |phase| phase.doing());
@@ -87,7 +78,7 @@ impl<'a> Journey<'a> {
             status: progress.status,
             phases: progress.watch.phases(),
             reused: progress.reused,
-            redirects: progress.redirects,
+            redirects,
             bytes: progress.bytes,
             failure,
         }
@@ -98,6 +89,7 @@ impl<'a> Journey<'a> {
         index: usize,
         step: &Step,
         progress: &mut Progress,
+        redirects: &mut u32,
     ) -> Result<(), Failure> {
         // A seed per step: what one step draws does not shift the next step's inputs.
         let seed = self.context.seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -108,23 +100,18 @@ impl<'a> Journey<'a> {
         let mut outgoing = Outgoing::of(step, &site, self.page.as_ref(), &templates)
             .map_err(Failure::assertion)?;
         self.jar.begin_step();
+        let mut elsewhere = None;
         let answer = loop {
             let request = outgoing
                 .request(&self.jar, &self.definition.name, &self.context.run, self.trace)
                 .map_err(Failure::assertion)?;
-            let answer = match self.client.send(request, &mut progress.watch).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    if let ExchangeError::TooLarge { status } = &error {
-                        progress.status = Some(status.as_u16());
-                    }
-                    return Err(Failure { outcome: error.outcome(), message: chain(&error) });
-                }
-            };
-            progress.status = Some(answer.status.as_u16());
-            progress.bytes += answer.body.len() as u64;
-            progress.reused |= answer.reused && progress.redirects == 0;
+            let answer = self
+                .client
+                .send(request, progress)
+                .await
+                .map_err(|error| Failure { outcome: error.outcome(), message: chain(&error) })?;
             self.jar.store(&outgoing.url, &answer.headers);
+            // A redirect that the step expects is what it came for.
             if step.expect.status.contains(&answer.status.as_u16()) {
                 break answer;
             }
@@ -132,18 +119,24 @@ impl<'a> Journey<'a> {
                 Ok(None) => break answer,
                 Ok(Some(next)) => outgoing = next,
                 // Off the site: the redirect itself is the answer.
-                Err(_elsewhere) => break answer,
+                Err(place) => {
+                    elsewhere = Some(place);
+                    break answer;
+                }
             }
-            progress.redirects += 1;
-            if progress.redirects > MOST_REDIRECTS {
+            if *redirects == MOST_REDIRECTS {
                 let message = format!("expected at most {MOST_REDIRECTS} redirects, got another");
                 return Err(Failure::assertion(message));
             }
+            *redirects += 1;
         };
         let latency = progress.watch.phases().latency();
         let received = Received::new(&answer, latency, &self.context.secrets);
         let page = Page { url: outgoing.url, html: received.text().into_owned() };
-        expect::check(&step.expect, &received, &templates)?;
+        expect::check(&step.expect, &received, &templates).map_err(|failure| match elsewhere {
+            Some(place) => failure.and(&format!("to {place}, off the site: not followed")),
+            None => failure,
+        })?;
         for (name, wanted) in &step.captures {
             let value = capture(wanted, &received, &page, &self.jar)
                 .map_err(|message| Failure::assertion(format!("capture `{name}`: {message}")))?;

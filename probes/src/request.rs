@@ -52,16 +52,15 @@ impl Site {
     /// The same place under this site's own scheme and port.
     ///
     /// # Errors
-    /// In words, if the URL leads elsewhere.
+    /// Where the URL leads instead: another host, or a scheme that is none of the web's.
     pub(crate) fn own(&self, url: &Url) -> Result<Url, String> {
         let host = url.host_str();
         let ours = host == self.base.host_str() || host == self.endpoint.as_deref();
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("expected a link within the site, got one to `{}:`", url.scheme()));
+            return Err(format!("{}:", url.scheme()));
         }
         if !ours {
-            let host = host.unwrap_or_default();
-            return Err(format!("expected a link within the site, got one to {host}"));
+            return Err(host.unwrap_or_default().to_owned());
         }
         let mut own = self.base.clone();
         own.set_path(url.path());
@@ -81,6 +80,10 @@ impl Outgoing {
         page: Option<&Page>,
         templates: &Templates,
     ) -> Result<Outgoing, String> {
+        let own = |url: &Url| {
+            site.own(url)
+                .map_err(|place| format!("expected a link within the site, got one to {place}"))
+        };
         let before =
             || page.ok_or_else(|| "expected a page from a step before, there is none".to_owned());
         let mut outgoing = match &step.action {
@@ -91,19 +94,19 @@ impl Outgoing {
                 let method = Method::from_bytes(method.as_bytes())
                     .map_err(|_| format!("`{method}` is no method"))?;
                 let (content_type, body) = encode_body(body, templates)?;
-                Outgoing::new(method, site.own(&url)?, content_type, body)
+                Outgoing::new(method, own(&url)?, content_type, body)
             }
             Action::Submit { form, fields } => {
                 let page = before()?;
                 let sent = page.submit(form, &texts(fields, templates)?)?;
                 let (content_type, body) =
                     sent.body.map_or((None, Bytes::new()), |(t, b)| (Some(t), b));
-                Outgoing::new(sent.method, site.own(&sent.url)?, content_type.as_deref(), body)
+                Outgoing::new(sent.method, own(&sent.url)?, content_type.as_deref(), body)
                     .coming_from(page)
             }
             Action::Click { link } => {
                 let page = before()?;
-                let url = site.own(&page.link(link)?)?;
+                let url = own(&page.link(link)?)?;
                 Outgoing::new(Method::GET, url, None, Bytes::new()).coming_from(page)
             }
         };
@@ -137,7 +140,7 @@ impl Outgoing {
     /// Where an answer sends this request next; none if it is no redirect.
     ///
     /// # Errors
-    /// The site's, if it leads elsewhere.
+    /// The place, if it leads off the site.
     pub(crate) fn redirected(
         &self,
         status: StatusCode,

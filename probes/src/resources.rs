@@ -1,9 +1,8 @@
 //! Reading what the endpoints' processes use from their Prometheus pages.
 
-use crate::client::Client;
+use crate::client::{Client, Progress};
 use crate::exposition;
 use crate::marks::PROBE_AGENT;
-use crate::phases::Stopwatch;
 use crate::plan::Pool;
 use crate::target::Target;
 use crate::usage::{Reading, Usage};
@@ -160,7 +159,7 @@ async fn page(target: &Target, path: &str) -> Option<String> {
         .header(ACCEPT, "text/plain;version=0.0.4")
         .body(Full::new(Bytes::new()))
         .ok()?;
-    let answer = Client::new(target).send(request, &mut Stopwatch::default()).await;
+    let answer = Client::new(target).send(request, &mut Progress::default()).await;
     let answer = answer.inspect_err(|error| tracing::debug!(%error, "no resource figures")).ok()?;
     (answer.status == StatusCode::OK).then(|| String::from_utf8_lossy(&answer.body).into_owned())
 }

@@ -147,9 +147,9 @@ mod tests {
         let first = usage.take(at(0), at(15));
         assert_eq!((first.cpu_cores, first.cpu_seconds_per_request), (None, None));
         assert_eq!(first.memory_bytes, Some(200.0));
-        usage.read(at(5), &[told("a", 12.0, 100.0, 1.0), told("b", 21.0, 300.0, 1.0)], Some(1600));
-        let second = usage.take(at(5), at(15));
-        assert_eq!(second.cpu_cores, Some(0.6));
+        usage.read(at(4), &[told("a", 12.0, 100.0, 1.0), told("b", 21.0, 300.0, 1.0)], Some(1600));
+        let second = usage.take(at(4), at(15));
+        assert_eq!(second.cpu_cores, Some(0.75));
         assert_eq!(second.cpu_seconds_per_request, Some(3.0 / 600.0));
         assert_eq!(second.restarts, Some(0));
     }
@@ -158,10 +158,10 @@ mod tests {
     fn a_restart_is_seen_by_start_time_or_by_a_counter_that_fell_and_told_once() {
         let mut usage = Usage::default();
         usage.read(at(0), &[told("a", 10.0, 1.0, 100.0), told("b", 10.0, 1.0, 100.0)], None);
-        usage.read(at(5), &[told("a", 11.0, 1.0, 104.0), told("b", 2.0, 1.0, 100.0)], None);
+        usage.read(at(4), &[told("a", 11.0, 1.0, 104.0), told("b", 2.0, 1.0, 100.0)], None);
         let resources = usage.take(at(5), at(15));
         assert_eq!(resources.restarts, Some(2));
-        assert_eq!(resources.cpu_cores, Some(0.6), "the counter that fell began at zero");
+        assert_eq!(resources.cpu_cores, Some(0.75), "the counter that fell began at zero");
         assert_eq!(usage.take(at(6), at(15)).restarts, Some(0));
     }
 

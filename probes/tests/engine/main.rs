@@ -1,0 +1,19 @@
+//! The engine over real sockets, against servers that the tests run themselves.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test code throughout: the configured exception covers only functions marked as tests"
+)]
+
+mod assertions;
+mod builder;
+mod captures;
+mod faults;
+mod journeys;
+mod marks;
+mod raw;
+mod resources;
+mod scheduling;
+mod shop;
+mod tls;

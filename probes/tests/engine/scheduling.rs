@@ -1,0 +1,204 @@
+use crate::builder::*;
+use crate::shop::Shop;
+use serinus_config::ProbeDefinition;
+use serinus_models::{Outcome, ProbeRound};
+use serinus_probes::{Pool, Round, Runs, Scheduler, ServiceProbes, Target, Urgency};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// A scheduler whose rounds come out of a channel.
+fn scheduler() -> (Scheduler, UnboundedReceiver<Round>) {
+    let (sender, receiver) = unbounded_channel();
+    let hook = Arc::new(move |round: &Round| {
+        let _ = sender.send(round.clone());
+    });
+    (Scheduler::new(1, hook), receiver)
+}
+
+async fn next(rounds: &mut UnboundedReceiver<Round>) -> Round {
+    let round = tokio::time::timeout(Duration::from_secs(10), rounds.recv());
+    round.await.expect("a round in time").expect("a scheduler that lives")
+}
+
+fn pool(version: &str, targets: &[&Target]) -> Pool {
+    let targets = targets.iter().map(|target| (*target).clone()).collect();
+    Pool { version: version.to_owned(), targets }
+}
+
+fn every(name: &str, millis: u64, path: &str) -> Arc<ProbeDefinition> {
+    let mut definition = probe(name, vec![get(path)]);
+    definition.interval = Duration::from_millis(millis);
+    Arc::new(definition)
+}
+
+fn checkout(
+    stable: Pool,
+    canary: Option<Pool>,
+    probes: Vec<Arc<ProbeDefinition>>,
+) -> ServiceProbes {
+    ServiceProbes { service: "checkout".into(), stable, canary, probes, plain: None }
+}
+
+#[tokio::test]
+async fn both_variants_get_the_same_inputs_and_their_difference_comes_out_of_the_drain() {
+    let (stable, canary) = (Shop::open().await, Shop::broken().await);
+    let (mut scheduler, mut rounds) = scheduler();
+    let probes = vec![every("hash", 50, "/echo/{{ random.hex(16) }}")];
+    let service =
+        checkout(pool("1", &[&stable.target]), Some(pool("2", &[&canary.target])), probes);
+    scheduler.apply(&[service], &secrets());
+    let mut drained: Vec<ProbeRound> = Vec::new();
+    for _ in 0..5 {
+        let round = next(&mut rounds).await;
+        let names: Vec<_> =
+            round.runs.each().map(|(variant, run)| (variant, run.outcome)).collect();
+        assert_eq!(names, [("stable", Outcome::Ok), ("canary", Outcome::ServerError)]);
+        let Runs::Both(pair) = round.runs else { panic!("a pair") };
+        assert_ne!(pair.stable.run, pair.canary.run, "each run has its name");
+        drained.extend(scheduler.drain("checkout"));
+    }
+    assert!(drained.len() >= 5);
+    for round in &drained {
+        assert_eq!(&*round.probe, "hash");
+        assert_eq!(round.results.stable.outcome, Outcome::Ok);
+        assert_eq!(round.results.canary.outcome, Outcome::ServerError);
+        assert!(round.results.stable.micros > 0);
+    }
+    let paths =
+        |shop: &Shop| shop.seen().iter().map(|seen| seen.path.clone()).take(5).collect::<Vec<_>>();
+    assert_eq!(paths(&stable), paths(&canary));
+    assert_ne!(paths(&stable)[0], paths(&stable)[1], "rounds differ");
+}
+
+#[tokio::test]
+async fn without_a_canary_stable_is_probed_for_metrics_and_nothing_is_drained() {
+    let stable = Shop::open().await;
+    let (mut scheduler, mut rounds) = scheduler();
+    let service = checkout(pool("1", &[&stable.target]), None, vec![every("p", 50, "/json")]);
+    scheduler.apply(&[service], &secrets());
+    let round = next(&mut rounds).await;
+    assert!(matches!(round.runs, Runs::StableOnly(run) if run.outcome == Outcome::Ok));
+    assert_eq!(scheduler.drain("checkout"), []);
+}
+
+#[tokio::test]
+async fn endpoints_of_a_pool_are_probed_in_turns() {
+    let shops = [Shop::open().await, Shop::open().await, Shop::open().await];
+    let (mut scheduler, mut rounds) = scheduler();
+    let targets: Vec<&Target> = shops.iter().map(|shop| &shop.target).collect();
+    scheduler
+        .apply(&[checkout(pool("1", &targets), None, vec![every("p", 20, "/json")])], &secrets());
+    let mut endpoints = Vec::new();
+    for _ in 0..6 {
+        let round = next(&mut rounds).await;
+        endpoints.extend(round.runs.each().map(|(_, run)| run.endpoint.clone()));
+    }
+    assert_eq!(endpoints[..3], endpoints[3..]);
+    endpoints.sort();
+    endpoints.dedup();
+    assert_eq!(endpoints.len(), 3);
+}
+
+#[tokio::test]
+async fn suspicion_brings_a_round_at_once() {
+    let (stable, canary) = (Shop::open().await, Shop::open().await);
+    let (mut scheduler, mut rounds) = scheduler();
+    let slow = every("slow", 3_600_000, "/json");
+    let service =
+        checkout(pool("1", &[&stable.target]), Some(pool("2", &[&canary.target])), vec![slow]);
+    scheduler.apply(&[service], &secrets());
+    let raised = Instant::now();
+    scheduler.urgency("checkout", Urgency::Suspicion);
+    scheduler.urgency("unknown", Urgency::Suspicion);
+    next(&mut rounds).await;
+    assert!(raised.elapsed() < Duration::from_secs(5));
+    assert_eq!(scheduler.drain("checkout").len(), 1);
+}
+
+#[tokio::test]
+async fn a_service_without_probes_is_probed_plainly_under_suspicion_alone() {
+    let (stable, canary) = (Shop::open().await, Shop::broken().await);
+    let (mut scheduler, mut rounds) = scheduler();
+    let mut plain = probe("checkout-plain", vec![get("/").status(&[200, 404])]);
+    plain.interval = Duration::from_millis(20);
+    let service = ServiceProbes {
+        plain: Some(Arc::new(plain)),
+        ..checkout(pool("1", &[&stable.target]), Some(pool("2", &[&canary.target])), Vec::new())
+    };
+    scheduler.apply(std::slice::from_ref(&service), &secrets());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(rounds.try_recv().is_err() && stable.seen().is_empty());
+    scheduler.urgency("checkout", Urgency::Suspicion);
+    let round = next(&mut rounds).await;
+    assert_eq!(&*round.probe, "checkout-plain");
+    next(&mut rounds).await;
+    // A reload that gives it a probe ends the plain one.
+    let service = ServiceProbes { probes: vec![every("own", 20, "/json")], ..service };
+    scheduler.apply(&[service], &secrets());
+    while &*next(&mut rounds).await.probe != "own" {}
+    assert_eq!(&*next(&mut rounds).await.probe, "own");
+}
+
+#[tokio::test]
+async fn a_reload_restarts_changed_probes_alone_and_ends_removed_ones() {
+    let stable = Shop::open().await;
+    let (mut scheduler, mut rounds) = scheduler();
+    let hour = 3_600_000;
+    let service = |probes| checkout(pool("1", &[&stable.target]), None, probes);
+    let (same, changed) = (every("same", 20, "/json"), every("changed", hour, "/json"));
+    scheduler.apply(&[service(vec![same.clone(), changed])], &secrets());
+    assert_eq!(&*next(&mut rounds).await.probe, "same");
+    // The same text, read again: not the same allocation.
+    let again = Arc::new(ProbeDefinition::clone(&same));
+    let changed = every("changed", 20, "/login");
+    scheduler.apply(&[service(vec![again, changed.clone()])], &secrets());
+    while &*next(&mut rounds).await.probe != "changed" {}
+    assert!(stable.seen().iter().any(|seen| seen.path == "/login"));
+    scheduler.apply(&[service(vec![changed])], &secrets());
+    while rounds.try_recv().is_ok() {}
+    // One that was ending may have been in the channel's way.
+    for _ in 0..5 {
+        assert_eq!(&*next(&mut rounds).await.probe, "changed");
+    }
+    scheduler.apply(&[], &secrets());
+    while rounds.try_recv().is_ok() {}
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(rounds.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn rounds_against_another_version_are_forgotten_on_reload() {
+    let (stable, canary) = (Shop::open().await, Shop::open().await);
+    let (mut scheduler, mut rounds) = scheduler();
+    let probes = vec![every("p", 3_600_000, "/json")];
+    let service = |version: &str| {
+        checkout(
+            pool("1", &[&stable.target]),
+            Some(pool(version, &[&canary.target])),
+            probes.clone(),
+        )
+    };
+    scheduler.apply(&[service("2")], &secrets());
+    scheduler.urgency("checkout", Urgency::Raised);
+    next(&mut rounds).await;
+    scheduler.apply(&[service("2")], &secrets());
+    assert_eq!(scheduler.drain("checkout").len(), 1, "nothing changed, nothing is forgotten");
+    scheduler.urgency("checkout", Urgency::Suspicion);
+    next(&mut rounds).await;
+    scheduler.apply(&[service("3")], &secrets());
+    assert_eq!(scheduler.drain("checkout"), []);
+}
+
+#[tokio::test]
+async fn one_round_at_a_time_goes_on_and_the_others_are_left_out_and_counted() {
+    let hang = crate::raw::Raw::open(&[""], crate::raw::Then::Hang).await;
+    let (mut scheduler, mut rounds) = scheduler();
+    let mut slow = probe("slow", vec![get("/")]);
+    (slow.interval, slow.timeout) = (Duration::from_millis(50), Duration::from_millis(220));
+    scheduler
+        .apply(&[checkout(pool("1", &[&hang.target]), None, vec![Arc::new(slow)])], &secrets());
+    assert_eq!(next(&mut rounds).await.left_out, 0);
+    let second = next(&mut rounds).await;
+    assert!((3..20).contains(&second.left_out), "{}", second.left_out);
+}
