@@ -40,8 +40,8 @@ pub struct Look {
     pub fault_age: Duration,
     /// What the predictor sees.
     pub features: FeatureVector,
-    /// Whether the anomaly had cleared by then: no rollback can follow.
-    pub cleared: bool,
+    /// Whether what was seen since the alarm allows a rollback, if the forecast asks for it.
+    pub confirmed: bool,
 }
 
 /// Plays a release until 180 s after its first alarm: users leave at the alarm, probes go on at a
@@ -65,9 +65,9 @@ pub fn play(mut world: World, age: Duration, hasty: bool) -> Vec<Look> {
         let elapsed = world.elapsed();
         let now = begun + elapsed;
         evaluator.observe(now, &tick, exposure);
-        let evaluation = evaluator.evaluate(now, None);
+        let suspicion = evaluator.evidence(now).suspicion;
         if alarm.is_none() {
-            if evaluation.anomaly_score > settings().anomaly_threshold {
+            if evaluator.features(now).is_some() {
                 alarm = Some(elapsed);
                 evaluator.mark_withdrawn(now);
             } else if elapsed > fault + PATIENCE {
@@ -83,7 +83,7 @@ pub fn play(mut world: World, age: Duration, hasty: bool) -> Vec<Look> {
                 age: elapsed - alarm,
                 fault_age: elapsed.saturating_sub(fault),
                 features,
-                cleared: evaluation.cleared,
+                confirmed: suspicion.is_some_and(|suspicion| suspicion.confirmed),
             });
         }
     }

@@ -26,7 +26,7 @@ pub struct Ages {
     pub calibration_error: f64,
 }
 
-/// Of one family: how often the forecast passes the threshold while the anomaly is open, and when.
+/// Of one family: how often the forecast passes the threshold where a rollback may follow, and when.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Passed {
     /// Episodes.
@@ -65,8 +65,8 @@ impl Report {
         for episode in episodes {
             let passed = families.entry(episode.family).or_default();
             passed.episodes += 1;
-            let open = episode.looks.iter().take_while(|look| !look.cleared);
-            let mut above = open
+            let confirmed = episode.looks.iter().filter(|look| look.confirmed);
+            let mut above = confirmed
                 .filter(|look| predictor.forecast(&look.features).probability > threshold)
                 .map(|look| look.age);
             passed.after.extend(above.next());

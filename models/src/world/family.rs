@@ -185,7 +185,7 @@ impl Family {
                 vec![Fault::lasting(0.0, effect).with(Course::Sawtooth { period })]
             }
             Family::SlowStep => {
-                vec![Fault::lasting(onset, Effect::slow(1.0, dice.scale(1.4, 6.0)))]
+                vec![Fault::lasting(onset, Effect::slow(1.0, dice.scale(1.4, 10.0)))]
             }
             Family::TailOnly => {
                 vec![Fault::lasting(onset, Effect::slow(dice.between(0.01, 0.04), 15.0))]
@@ -247,17 +247,16 @@ impl Family {
                 let outcome = dice.pick(ServerError, &[Timeout]);
                 let effect = Effect {
                     slow_share: 1.0,
-                    slow_factor: dice.scale(2.0, 12.0),
+                    slow_factor: dice.scale(2.0, 20.0),
                     cpu: dice.between(1.0, 3.0),
                     ..Effect::failing(unready, outcome)
                 };
                 let fault = Fault::passing(0.0, length, effect);
-                let fading = Fault { ends: 2.0 * length, ..fault };
-                vec![if dice.chance(0.5) {
-                    fault
-                } else {
-                    fading.with(Course::Fading { tau: length / 2.0 })
-                }]
+                let fading = Course::Fading { tau: length / 2.0 };
+                let shrinking = Course::Shrinking { over: length };
+                let course = dice.pick(Course::Constant, &[fading, shrinking]);
+                let ends = if course == fading { 2.0 * length } else { length };
+                vec![Fault { ends, ..fault }.with(course)]
             }
             Family::ColdCache => {
                 let tau = dice.scale(5.0, 60.0);

@@ -18,6 +18,11 @@ pub enum Course {
     Constant,
     /// From nothing to full strength in this time.
     Growing { over: f64 },
+    /// From full strength to nothing in this time, steadily.
+    Shrinking {
+        /// Seconds.
+        over: f64,
+    },
     /// To 1/e of its strength in this time.
     Fading { tau: f64 },
     /// Full strength for the first `on` seconds of every `period`.
@@ -129,6 +134,7 @@ impl Fault {
         match self.course {
             Course::Constant => 1.0,
             Course::Growing { over } => (since / over).min(1.0),
+            Course::Shrinking { over } => (1.0 - since / over).max(0.0),
             Course::Fading { tau } => libm::exp(-since / tau),
             Course::Pulsing { period, on } => f64::from(u8::from(since % period < on)),
             Course::Sawtooth { period } => since % period / period,
@@ -179,6 +185,7 @@ mod tests {
     fn courses_have_their_shapes() {
         let at = |course, seconds| fault(course).strength(10.0 + seconds, 1.0);
         assert_eq!(at(Course::Growing { over: 20.0 }, 5.0), 0.25);
+        assert_eq!(at(Course::Shrinking { over: 20.0 }, 5.0), 0.75);
         assert!((at(Course::Fading { tau: 5.0 }, 5.0) - 0.3679).abs() < 1e-4);
         assert_eq!(at(Course::Pulsing { period: 4.0, on: 2.0 }, 3.0), 0.0);
         assert_eq!(at(Course::Pulsing { period: 4.0, on: 2.0 }, 5.0), 1.0);
