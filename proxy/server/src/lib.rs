@@ -8,3 +8,4 @@ pub mod data_path;
 mod admin;
 mod explain;
 mod wall_time;
+mod logging;

@@ -11,12 +11,6 @@ pub(crate) fn readable(at: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// `00:44:52`, for lists of one day.
-pub(crate) fn time_of_day(at: Timestamp) -> String {
-    let (hour, minute, second, _) = clock(at.0 % DAY_MS);
-    format!("{hour:02}:{minute:02}:{second:02}")
-}
-
 /// RFC 3339 with milliseconds.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     let (year, month, day) = date(at.0 / DAY_MS);

@@ -16,6 +16,13 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// These rules with the token of the configuration in force. Off loopback a reload can change
+    /// the token, but not remove it.
+    pub(super) fn with_token(&self, token: Option<&str>) -> Guard {
+        let before = self.token.clone().filter(|_| !self.loopback);
+        Guard { token: token.map(str::to_owned).or(before), loopback: self.loopback }
+    }
+
     /// Lets a request pass or says why not.
     pub(super) fn check(
         &self,

@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use failure::Failure;
 use guard::Guard;
-pub(crate) use metrics::{Metrics, ProbeMetrics, Traffic};
+pub(crate) use metrics::{Metrics, ProbeMetrics, Traffic, TrafficSource};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,12 +54,11 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// No thread or runtime can be started.
-pub(crate) fn serve(
-    listener: TcpListener,
-    token: Option<String>,
-    admin: Admin,
-) -> anyhow::Result<()> {
-    let guard = Guard { token, loopback: listener.local_addr()?.ip().is_loopback() };
+pub(crate) fn serve(listener: TcpListener, admin: Admin) -> anyhow::Result<()> {
+    let guard = Guard {
+        token: admin.board.settings.load().admin.token.clone(),
+        loopback: listener.local_addr()?.ip().is_loopback(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || {
         let result: std::io::Result<()> = runtime.block_on(async {
@@ -88,12 +87,17 @@ fn router(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/decisions/{id}", get(services::decision))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(Arc::new(guard), check))
+        .layer(middleware::from_fn_with_state((admin.clone(), Arc::new(guard)), check))
         .with_state(admin)
 }
 
-async fn check(State(guard): State<Arc<Guard>>, request: HttpRequest, next: Next) -> Response {
+async fn check(
+    State((admin, guard)): State<(Admin, Arc<Guard>)>,
+    request: HttpRequest,
+    next: Next,
+) -> Response {
     let (method, path) = (request.method(), request.uri().path());
+    let guard = guard.with_token(admin.board.settings.load().admin.token.as_deref());
     let mut response = match guard.check(method, path, request.headers()) {
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),

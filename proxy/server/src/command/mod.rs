@@ -1,9 +1,19 @@
 //! The command line: one file per command, each thin.
 
+mod admin_client;
+mod check;
+mod history;
+mod operate;
+mod probe;
+mod run;
 mod schema;
+mod signals;
+mod watch;
+mod watch_view;
 
 use crate::demo;
 use clap::{Parser, Subcommand};
+use serinus_rollout::Command as Order;
 use std::process::ExitCode;
 
 /// Layer-7 edge proxy with canary routing, synthetic users and predictive rollback.
@@ -16,10 +26,34 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the JSON Schema of the configuration.
-    Schema,
+    /// Run the proxy.
+    Run(run::RunArguments),
+    /// Check a configuration: exit 0, or 1 with file:line:column.
+    Check(check::CheckArguments),
     /// Show it all: two versions of a shop, real load, a fault, and what becomes of it.
     Demo(demo::DemoArguments),
+    /// Where every rollout stands, and why.
+    Status(operate::StatusArguments),
+    /// The same, live.
+    Watch(watch::WatchArguments),
+    /// Give everybody the canary now.
+    Promote(operate::OperateArguments),
+    /// Stop the clock of a rollout; protection stays on.
+    Pause(operate::OperateArguments),
+    /// Let a paused rollout go on.
+    Resume(operate::OperateArguments),
+    /// Take a release back now.
+    Abort(operate::OperateArguments),
+    /// Give a rolled-back version another try.
+    Retry(operate::OperateArguments),
+    /// What was decided, with the numbers that `explain` takes.
+    History(history::HistoryArguments),
+    /// What was seen, why it was decided, what happens next, what to do.
+    Explain(history::ExplainArguments),
+    /// Run a probe once and show where its time went: exit 1 if it fails.
+    Probe(probe::ProbeArguments),
+    /// Print the JSON Schema of the configuration.
+    Schema,
     /// A shop with faults to order, for the demo and for tests.
     #[command(hide = true)]
     LabUpstream(demo::UpstreamArguments),
@@ -31,8 +65,20 @@ enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Command::Schema => schema::run(),
+            Command::Run(arguments) => run::run(arguments),
+            Command::Check(arguments) => check::run(&arguments),
             Command::Demo(arguments) => demo::run(arguments),
+            Command::Status(arguments) => operate::status(&arguments),
+            Command::Watch(arguments) => watch::run(&arguments),
+            Command::Promote(arguments) => operate::command(&arguments, Order::Promote),
+            Command::Pause(arguments) => operate::command(&arguments, Order::Pause),
+            Command::Resume(arguments) => operate::command(&arguments, Order::Resume),
+            Command::Abort(arguments) => operate::command(&arguments, Order::Abort),
+            Command::Retry(arguments) => operate::command(&arguments, Order::Retry),
+            Command::History(arguments) => history::history(&arguments),
+            Command::Explain(arguments) => history::explain(&arguments),
+            Command::Probe(arguments) => probe::run(arguments),
+            Command::Schema => schema::run(),
             Command::LabUpstream(arguments) => demo::serve_shop(arguments),
             Command::LabChild(arguments) => demo::become_child(arguments),
         }
@@ -40,7 +86,7 @@ impl Command {
 }
 
 /// Runs what the command line asks for; an error is printed with its causes and gives exit code 1.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     match Cli::parse().command.run() {
         Ok(code) => code,
         Err(error) => {
@@ -58,5 +104,30 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_contract_is_understood() {
+        for line in [
+            "run --config a.toml --log-format json",
+            "check --config a.toml",
+            "status",
+            "status checkout --json",
+            "watch checkout --admin 127.0.0.1:9901",
+            "promote",
+            "pause checkout",
+            "resume --config a.toml",
+            "abort checkout",
+            "retry",
+            "history",
+            "history checkout -n 5 --state-dir state",
+            "explain 12 --state-dir state",
+            "probe login --variant canary --config a.toml",
+            "schema",
+        ] {
+            let words = std::iter::once("serinus").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+        assert!(Cli::try_parse_from(["serinus", "probe", "login", "--variant", "blue"]).is_err());
     }
 }

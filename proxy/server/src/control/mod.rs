@@ -1,10 +1,23 @@
 //! From observations to published tables: the thread that owns the controller, and its journal.
 
+mod announce;
 pub(crate) mod board;
+mod clock;
+mod conductor;
 pub(crate) mod events;
 pub(crate) mod fixed;
 pub(crate) mod journal;
+mod judgement;
+mod looking;
+mod model;
+mod numbering;
+mod parts;
+mod reload;
 mod request;
 
 pub(crate) use board::{Board, Lifecycle, ProxyStatus};
+pub(crate) use clock::Clock;
+pub(crate) use conductor::{Beginning, Conductor};
+pub(crate) use parts::Parts;
+pub(crate) use reload::read as read_config;
 pub(crate) use request::{Refusal, Request};

@@ -199,4 +199,4 @@ fn short(value: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

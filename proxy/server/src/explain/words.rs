@@ -1,7 +1,6 @@
 //! Figures as a tired person reads them.
 
 use serinus_models::Event;
-use std::time::Duration;
 
 /// `12 030`
 pub(crate) fn count(number: u64) -> String {
@@ -40,17 +39,6 @@ pub(crate) fn latency(micros: Option<u64>) -> String {
         Some(us) if us < 100_000 => format!("{:.1} ms", us as f64 / 1e3),
         Some(us) if us < 1_000_000 => format!("{:.0} ms", us as f64 / 1e3),
         Some(us) => format!("{:.1} s", us as f64 / 1e6),
-    }
-}
-
-/// `4.2 s`, `3 min`, `2 h 5 min`.
-pub(crate) fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{:.1} s", duration.as_secs_f64()),
-        60..3_600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
     }
 }
 

@@ -13,7 +13,7 @@ mod writer;
 pub(crate) mod tests;
 
 pub(crate) use queue::Line;
-pub(crate) use read::{Entry, ReadError, Reader, Selection};
+pub(crate) use read::{Entry, Reader, Selection};
 pub(crate) use store::Restored;
 
 use arc_swap::ArcSwap;

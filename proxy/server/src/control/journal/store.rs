@@ -156,17 +156,18 @@ impl Store {
         let mut last_id = self.last_id;
         let transaction = self.connection.transaction()?;
         for StoredRow { id, record, is_last_word } in rows {
-            last_id = id.max(last_id + 1);
+            let id = if is_free(&transaction, id, last_id)? { id } else { last_id + 1 };
+            last_id = last_id.max(id);
             let service = record.service.as_deref();
             let body = json(record)?;
             transaction
                 .prepare("INSERT INTO records (id, at, kind, service, stateful, body) VALUES (?, ?, ?, ?, ?, ?)")?
-                .execute(params![last_id, record.at.0, record.kind.as_str(), service, is_last_word, body])?;
+                .execute(params![id, record.at.0, record.kind.as_str(), service, is_last_word, body])?;
             if record.kind == RecordKind::EpisodeLabelled {
                 let label = record.details["label"].as_str().unwrap_or("unclear");
                 transaction
                     .prepare("INSERT INTO episodes (id, at, service, label, body) VALUES (?, ?, ?, ?, ?)")?
-                    .execute(params![last_id, record.at.0, service.unwrap_or(""), label, json(&record.details)?])?;
+                    .execute(params![id, record.at.0, service.unwrap_or(""), label, json(&record.details)?])?;
             }
         }
         transaction.commit()?;
@@ -210,6 +211,11 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         ));
     }
     Ok(connection)
+}
+
+fn is_free(connection: &Connection, id: u64, last_id: u64) -> rusqlite::Result<bool> {
+    let is_taken = "SELECT EXISTS (SELECT 1 FROM records WHERE id = ?)";
+    Ok(id > last_id || !connection.query_row(is_taken, [id], |row| row.get(0))?)
 }
 
 /// Makes the tables of a new file; answers the version of the tables.

@@ -29,7 +29,7 @@ pub(super) struct Writer<A> {
     /// The last state of every service that is on the disk, to be written again into a file that lost it.
     last: BTreeMap<Arc<str>, (u64, Record)>,
     /// When the newest state written by this process was decided, by service.
-    newest: BTreeMap<Arc<str>, Timestamp>,
+    newest: BTreeMap<Arc<str>, (Timestamp, u64)>,
 }
 
 impl<A: Fn(Answer)> Writer<A> {
@@ -155,7 +155,7 @@ impl<A: Fn(Answer)> Writer<A> {
         let mut newest = self.newest.clone();
         let mut rows = Vec::with_capacity(lines.len());
         for Line { id, record, .. } in lines {
-            rows.push(StoredRow { id: *id, record, is_last_word: is_last_word(&mut newest, record) });
+            rows.push(StoredRow { id: *id, record, is_last_word: is_last_word(&mut newest, *id, record) });
         }
         let outcome = store.append(rows.iter().copied());
         if outcome.is_ok() {
@@ -208,10 +208,14 @@ impl<A: Fn(Answer)> Writer<A> {
 
 /// Whether this record says where its service's rollout stands, and no later one does: what could
 /// not be written at first comes after what followed it, and must not pass for the last word.
-fn is_last_word(newest: &mut BTreeMap<Arc<str>, Timestamp>, record: &Record) -> bool {
+fn is_last_word(
+    newest: &mut BTreeMap<Arc<str>, (Timestamp, u64)>,
+    id: u64,
+    record: &Record,
+) -> bool {
     let (Some(service), Some(_)) = (&record.service, &record.state) else { return false };
     let before = newest.entry(service.clone()).or_default();
-    let is_newest = record.at >= *before;
-    *before = record.at.max(*before);
+    let is_newest = (record.at, id) >= *before;
+    *before = (record.at, id).max(*before);
     is_newest
 }

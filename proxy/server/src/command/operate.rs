@@ -1,0 +1,125 @@
+//! `serinus status`, and the commands that change a rollout.
+
+use super::admin_client::{AdminClient, Whom, segment};
+use crate::explain::words::{latency, percent};
+use anyhow::bail;
+use clap::Args;
+use serde_json::Value;
+use serinus_rollout::{Command, Phase, ServiceStatus};
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// A service of a running proxy.
+#[derive(Debug, Args)]
+pub(super) struct OperateArguments {
+    /// The service; may be left out where there is only one with a canary.
+    service: Option<String>,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArguments {
+    /// Of this service only.
+    service: Option<String>,
+    /// As the API gives it.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+pub(super) fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
+    let client = arguments.whom.client()?;
+    let services: Value = match &arguments.service {
+        None => client.get("/api/v1/services")?,
+        Some(name) => Value::Array(vec![client.get(&format!("/api/v1/services/{}", segment(name)))?]),
+    };
+    if arguments.json {
+        println!("{services:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let services: Vec<ServiceStatus> = serde_json::from_value(services)?;
+    let proxy: Value = client.get("/api/v1/proxy")?;
+    for trouble in proxy["troubles"].as_array().into_iter().flatten() {
+        println!("! {}", trouble.as_str().unwrap_or_default());
+    }
+    for service in &services {
+        print!("{}", describe(service));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn command(arguments: &OperateArguments, command: Command) -> anyhow::Result<ExitCode> {
+    let client = arguments.whom.client()?;
+    let name = match &arguments.service {
+        Some(name) => name.clone(),
+        None => the_only_one(&client)?,
+    };
+    let answer = client.post(&format!("/api/v1/services/{}/{}", segment(&name), command.as_str()))?;
+    print!("{}", describe(&serde_json::from_value(answer)?));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn the_only_one(client: &AdminClient) -> anyhow::Result<String> {
+    let services: Vec<ServiceStatus> = client.get("/api/v1/services")?;
+    let names: Vec<&str> =
+        services.iter().filter(|service| service.canary.is_some()).map(|s| &*s.name).collect();
+    match names[..] {
+        [name] => Ok(name.to_owned()),
+        [] => bail!("no service has a canary: name one under [service.NAME.canary] and send SIGHUP"),
+        _ => bail!("which service? One of: {}", names.join(", ")),
+    }
+}
+
+/// A few lines for a person.
+pub(super) fn describe(service: &ServiceStatus) -> String {
+    let mut text = format!("{}: ", service.name);
+    let stable = &service.stable.version;
+    let Some(canary) = &service.canary else {
+        return text + &format!("plain proxy to version {stable}, no canary\n");
+    };
+    let phase = match (service.withdrawn, service.phase) {
+        (true, _) => "users withdrawn",
+        (_, Phase::RolledBack) => "rolled back",
+        (_, phase) => phase.as_str(),
+    };
+    let observe = if service.observe { " (observe mode: nothing is changed)" } else { "" };
+    let _ = writeln!(
+        text,
+        "{phase}{observe}, stage {} of {}, {} of users on canary {} beside stable {stable}",
+        service.stage + 1,
+        service.stages,
+        service.weight,
+        canary.version
+    );
+    let forecast = service
+        .failure_probability
+        .map_or(String::new(), |p| format!(", forecast that it lasts {}", percent(p)));
+    let verdict = service.verdict.as_str().replace('_', " ");
+    let _ = writeln!(
+        text,
+        "  verdict: {verdict}; confidence that the canary is worse {}{forecast}",
+        percent(service.anomaly_score)
+    );
+    for reason in &service.reasons {
+        let _ = writeln!(text, "  - {}", reason.text);
+    }
+    if let Some(evaluation) = &service.evaluation {
+        for (name, outcomes, quantiles) in [
+            ("stable", &evaluation.recent.stable, &evaluation.latency.stable),
+            ("canary", &evaluation.recent.canary, &evaluation.latency.canary),
+        ] {
+            let total = outcomes.total();
+            let failed = outcomes.failures() as f64 / total.max(1) as f64;
+            let _ = writeln!(
+                text,
+                "  {name}: {total} requests in the last minute, {} failed, p50 {}, p99 {}",
+                percent(failed),
+                latency(quantiles.p50),
+                latency(quantiles.p99)
+            );
+        }
+    }
+    text
+}

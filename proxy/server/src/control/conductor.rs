@@ -1,0 +1,325 @@
+//! The control loop: looks, asks the judgement, and carries out what it says, in its order.
+
+use super::board::{Board, Model};
+use super::clock::Clock;
+use super::journal::{Answer, Entry, Health, Journal, Line, Reader, Restored, Selection};
+use super::judgement::Judgement;
+use super::looking::{self, GLANCE_EVERY, Rhythm};
+use super::numbering::Numbering;
+use super::parts::Parts;
+use super::request::{Refusal, Request};
+use serde_json::{Value, json};
+use serinus_config::Settings;
+use serinus_rollout::{Command, Input, Output, Record, RecordKind, ServiceState, Ticket, Urgency};
+use serinus_models::Timestamp;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Records of the journal that the event stream begins with.
+const REMEMBERED_EVENTS: usize = 1_000;
+
+type Reply = oneshot::Sender<Result<(), Refusal>>;
+
+/// Owns every decision. Lives on a thread of its own.
+pub(crate) struct Conductor {
+    pub(super) clock: Clock,
+    pub(super) board: Arc<Board>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) parts: Parts,
+    pub(super) rhythms: Vec<Rhythm>,
+    judgement: Judgement,
+    journal: Journal,
+    numbering: Numbering,
+    inbox: UnboundedReceiver<Request>,
+    own_inbox: UnboundedSender<Request>,
+    /// States that users would be exposed by, until they are on the disk.
+    pending: HashMap<Ticket, (Arc<str>, Timestamp, ServiceState)>,
+    /// Commands that are answered when their record is on the disk.
+    waiting: HashMap<Ticket, Reply>,
+}
+
+/// What a conductor begins with.
+pub(crate) struct Beginning {
+    pub(crate) clock: Clock,
+    pub(crate) board: Arc<Board>,
+    pub(crate) parts: Parts,
+    pub(crate) journal: Journal,
+    /// None if the journal cannot be read.
+    pub(crate) restored: Option<Restored>,
+    pub(crate) inbox: UnboundedReceiver<Request>,
+    pub(crate) own_inbox: UnboundedSender<Request>,
+}
+
+impl Conductor {
+    /// Publishes the first table: the weights that the journal vouches for, and no others.
+    pub(crate) fn begin(beginning: Beginning) -> Conductor {
+        let Beginning { clock, board, parts, journal, restored, inbox, own_inbox } = beginning;
+        let settings = board.settings.load_full();
+        let (predictor, model) = super::model::load(&settings.server.state_dir);
+        let states = restored.as_ref().map(Restored::states).unwrap_or_default();
+        let (judgement, outputs) = Judgement::begin(clock.now(), settings.plan(), states, predictor);
+        let mut conductor = Conductor {
+            rhythms: Rhythm::of(&settings, &[], Instant::now()),
+            numbering: Numbering::after(restored.as_ref().map_or(0, |restored| restored.last_id)),
+            clock,
+            board,
+            settings,
+            parts,
+            judgement,
+            journal,
+            inbox,
+            own_inbox,
+            pending: HashMap::new(),
+            waiting: HashMap::new(),
+        };
+        if restored.is_some() {
+            conductor.remember_events();
+        }
+        conductor.introduce(model);
+        conductor.carry_out(outputs);
+        conductor.show();
+        conductor
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) async fn run(mut self) {
+        let mut glance = interval(GLANCE_EVERY);
+        glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                request = self.inbox.recv() => match request {
+                    None | Some(Request::Stop) => break,
+                    Some(request) => self.answer(request),
+                },
+                _ = glance.tick() => {
+                    if !self.look() {
+                        continue;
+                    }
+                }
+            }
+            self.show();
+        }
+        // Dropping the journal writes what is queued.
+    }
+
+    /// Looks at every service whose time has come; says whether there was one.
+    fn look(&mut self) -> bool {
+        let now = Instant::now();
+        let Parts { data_path, .. } = &self.parts;
+        let due: Vec<usize> = (0..self.rhythms.len())
+            .filter(|at| {
+                let rhythm = &self.rhythms[*at];
+                rhythm.is_due(now, || data_path.failures_since_drain(&rhythm.service))
+            })
+            .collect();
+        if due.is_empty() {
+            return false;
+        }
+        let mut used = (**self.board.resources.load()).clone();
+        for at in due {
+            let span_ms = self.rhythms[at].mark(now);
+            let service = self.rhythms[at].service.clone();
+            let Parts { data_path, scheduler, resources, .. } = &self.parts;
+            let tick = looking::gather(&service, span_ms, data_path, scheduler, resources);
+            used.insert(service.clone(), tick.resources);
+            self.tell(Input::Observed { service, tick });
+        }
+        self.board.resources.store(Arc::new(used));
+        self.tell(Input::Tick);
+        true
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Command { service, command, reply } => self.command(&service, command, reply),
+            Request::Reload => self.reload(),
+            Request::Journal(Answer::Durable(ticket)) => {
+                if let Some((service, at, state)) = self.pending.remove(&ticket) {
+                    self.judgement.happened(&service, at, &state);
+                }
+                self.tell(Input::Durable(ticket));
+                self.show();
+                if let Some(reply) = self.waiting.remove(&ticket) {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            Request::Journal(Answer::NotDurable(ticket)) => {
+                self.pending.remove(&ticket);
+                self.tell(Input::NotDurable(ticket));
+                if let Some(reply) = self.waiting.remove(&ticket) {
+                    let why = match &**self.board.journal.load() {
+                        Health::Failing { why, .. } => why.clone(),
+                        Health::Working => "the disk is too slow".to_owned(),
+                    };
+                    let _ = reply.send(Err(Refusal::NotDurable(why)));
+                }
+            }
+            Request::Journal(Answer::Opened(restored)) => self.opened(&restored),
+            Request::Stop => {}
+        }
+    }
+
+    /// The journal of the time before has turned up: go on from what it says.
+    fn opened(&mut self, restored: &Restored) {
+        self.numbering = Numbering::after(restored.last_id);
+        self.remember_events();
+        let outputs = self.judgement.restart(self.clock.now(), restored.states());
+        self.carry_out(outputs);
+    }
+
+    fn command(&mut self, service: &str, command: Command, reply: Reply) {
+        tracing::info!(service, command = command.as_str(), "asked for by an operator");
+        let outputs = match self.judgement.command(self.clock.now(), service, command) {
+            Some(Ok(outputs)) => outputs,
+            Some(Err(error)) => {
+                let _ = reply.send(Err(error.into()));
+                return;
+            }
+            None => {
+                let why = self.judgement.trouble().unwrap_or_default();
+                let _ = reply.send(Err(Refusal::OutOfOrder(why)));
+                return;
+            }
+        };
+        let waits_for = outputs.iter().find_map(|output| match output {
+            Output::Append { ticket, record } if record.kind.exposes() => {
+                Some(self.judgement.ticket(*ticket))
+            }
+            _ => None,
+        });
+        match waits_for {
+            Some(ticket) => {
+                self.waiting.insert(ticket, reply);
+                self.carry_out(outputs);
+            }
+            None => {
+                self.carry_out(outputs);
+                self.show();
+                let _ = reply.send(Ok(()));
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, input: Input) {
+        let outputs = self.judgement.tell(self.clock.now(), input);
+        self.carry_out(outputs);
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Publish(table) => self.parts.data_path.publish(table),
+                Output::Append { ticket, record } => {
+                    self.append(Some(self.judgement.ticket(ticket)), *record);
+                }
+                Output::Notify(record) => self.notify(*record),
+                Output::ProbeRate { service, urgency } => {
+                    self.parts.scheduler.urgency(&service, pace(urgency));
+                }
+            }
+        }
+    }
+
+    /// Writes down and tells something that is no rollout's.
+    pub(super) fn note(&mut self, kind: RecordKind, text: String, details: Value) {
+        let record = Record {
+            at: self.clock.now(),
+            kind,
+            service: None,
+            text,
+            state: None,
+            evaluation: None,
+            details,
+            config_hash: self.settings.hash.clone(),
+        };
+        self.notify(record.clone());
+        self.append(None, record);
+    }
+
+    fn append(&mut self, ticket: Option<Ticket>, mut record: Record) {
+        let id = self.numbering.of(&record);
+        if let (Some(service), Some(state)) = (&record.service, &record.state) {
+            match ticket {
+                Some(ticket) if record.kind.exposes() => {
+                    self.pending.insert(ticket, (service.clone(), record.at, state.clone()));
+                }
+                _ => self.judgement.happened(service, record.at, state),
+            }
+        }
+        self.add_thresholds(&mut record);
+        if let Err(Line { ticket: Some(ticket), .. }) =
+            self.journal.append(Line { ticket, id, record })
+        {
+            // The receiver is this very loop: it is there.
+            let _ = self.own_inbox.send(Request::Journal(Answer::NotDurable(ticket)));
+        }
+    }
+
+    fn notify(&mut self, mut record: Record) {
+        let id = self.numbering.of(&record);
+        self.add_thresholds(&mut record);
+        super::announce::log(id, &record);
+        self.board.count(record.service.as_ref(), record.kind);
+        self.board.events.publish(Entry { id, record });
+    }
+
+    /// Puts beside a decision what its figures were held against, so that it explains itself later.
+    fn add_thresholds(&self, record: &mut Record) {
+        let policy = record.service.as_deref().and_then(|name| self.settings.service(name));
+        let (Some(service), Some(_)) = (policy, &record.evaluation) else { return };
+        if record.details.is_null() {
+            record.details = json!({});
+        }
+        if let Some(details) = record.details.as_object_mut() {
+            let policy = &service.policy;
+            let thresholds = json!({
+                "anomaly": policy.anomaly_threshold,
+                "rollback": policy.rollback_threshold,
+                "resume": policy.resume_threshold,
+                "margin": policy.margin,
+            });
+            details.insert("thresholds".to_owned(), thresholds);
+        }
+    }
+
+    fn introduce(&mut self, model: Model) {
+        match (&model.id, &model.trouble) {
+            (Some(id), None) => tracing::info!(model = %id, "model in use"),
+            (_, Some(why)) => {
+                let text = why.clone();
+                self.note(RecordKind::ModelRejected, text, json!({ "instead": model.id }));
+            }
+            (None, None) => {}
+        }
+        self.board.model.store(Arc::new(model));
+    }
+
+    fn remember_events(&self) {
+        let selection = Selection { limit: REMEMBERED_EVENTS, ..Selection::default() };
+        let directory = &self.settings.server.state_dir;
+        match Reader::open(directory).and_then(|reader| reader.list(&selection)) {
+            Ok(entries) => self.board.events.remember(entries),
+            Err(error) => tracing::warn!(%error, "the event stream begins empty"),
+        }
+    }
+
+    pub(super) fn show(&self) {
+        if let Some(status) = self.judgement.status() {
+            self.board.services.store(Arc::new(status));
+        }
+        self.board.judgement.store(Arc::new(self.judgement.trouble()));
+    }
+}
+
+fn pace(urgency: Urgency) -> serinus_probes::Urgency {
+    match urgency {
+        Urgency::Routine => serinus_probes::Urgency::Routine,
+        Urgency::Raised => serinus_probes::Urgency::Raised,
+        Urgency::Suspicion => serinus_probes::Urgency::Suspicion,
+    }
+}

@@ -1,0 +1,107 @@
+//! What the control loop works with, and how a configuration is put into it.
+
+use crate::admin::ProbeMetrics;
+use crate::data_path::DataPath;
+use serinus_config::Settings;
+use serinus_models::{Outcome, Pair};
+use serinus_probes::{
+    ResourceReader, Round, Scheduler, SecretError, Secrets, ServiceProbes, ServiceResources,
+};
+use serinus_routing::Variant;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// The data path, the probes and the readers of resources.
+pub(crate) struct Parts {
+    pub(crate) data_path: DataPath,
+    pub(super) scheduler: Scheduler,
+    pub(super) resources: ResourceReader,
+    /// Where probes run: away from the judgement, which must not lengthen what they measure.
+    probing: Runtime,
+}
+
+impl Parts {
+    /// Starts the probes of `settings`.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(crate) fn new(
+        data_path: DataPath,
+        metrics: ProbeMetrics,
+        settings: &Settings,
+        secrets: Secrets,
+    ) -> std::io::Result<Parts> {
+        let probing = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("probes")
+            .enable_all()
+            .build()?;
+        let counted = metrics.clone();
+        let hook = move |round: &Round| {
+            counted.record(round);
+            log_failures(round);
+        };
+        let traffic = data_path.clone();
+        let mut parts = Parts {
+            data_path,
+            scheduler: Scheduler::new(fastrand::u64(..), Arc::new(hook)),
+            resources: ResourceReader::new(Arc::new(move |service| {
+                answered(&traffic, &metrics, service)
+            })),
+            probing,
+        };
+        parts.probe(settings, secrets);
+        Ok(parts)
+    }
+
+    /// Probes by these settings from now on.
+    pub(super) fn probe(&mut self, settings: &Settings, secrets: Secrets) {
+        let _within = self.probing.enter();
+        self.scheduler.apply(&ServiceProbes::of(settings), &Arc::new(secrets));
+        self.resources.apply(&ServiceResources::of(settings));
+    }
+}
+
+/// The secrets of all probes: from the environment, or from `STATE_DIR/secrets/NAME`.
+///
+/// # Errors
+/// The first that is nowhere, with the probe that needs it.
+pub(crate) fn secrets(settings: &Settings) -> Result<Secrets, SecretError> {
+    let names = settings.secret_names();
+    let folder = settings.server.state_dir.join("secrets");
+    Secrets::read(names.clone(), |variable| {
+        if let Ok(value) = std::env::var(variable) {
+            return Some(value);
+        }
+        // Asked for NAME_FILE with neither variable set: the file of the state directory, if it is there.
+        let of = variable.strip_prefix("SERINUS_SECRET_")?.strip_suffix("_FILE")?;
+        let is_it = |name: &&&str| {
+            name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).eq(of.chars())
+        };
+        let path = folder.join(names.keys().find(is_it)?);
+        path.is_file().then(|| path.display().to_string())
+    })
+}
+
+/// Requests that each variant of a service has answered: what its CPU is set against.
+fn answered(data_path: &DataPath, metrics: &ProbeMetrics, service: &str) -> Pair<u64> {
+    let mut requests = metrics.requests(service);
+    for totals in data_path.totals().iter().filter(|totals| *totals.service == *service) {
+        let number: u64 = totals.totals.codes.iter().sum();
+        match totals.variant {
+            Variant::Stable => requests.stable += number,
+            Variant::Canary => requests.canary += number,
+        }
+    }
+    requests
+}
+
+fn log_failures(round: &Round) {
+    for (variant, run) in round.runs.each().filter(|(_, run)| run.outcome != Outcome::Ok) {
+        tracing::debug!(
+            target: "serinus::probe",
+            probe = &*round.probe, variant, run = run.run, endpoint = run.endpoint,
+            outcome = run.outcome.as_str(), "{}", run.failure().unwrap_or("failed")
+        );
+    }
+}
