@@ -160,6 +160,12 @@ impl Simulation {
     /// A new configuration.
     pub fn reload(&mut self, services: Vec<SimulatedService>) {
         self.services = services;
+        eprintln!("XX {} reload {:?}", self.now.0/1000-1_700_000_000, self.services.iter().map(|s| (s.name, s.canary)).collect::<Vec<_>>());
+        // Another version is another release: the one taken back before may come again after it.
+        self.taken_back.retain(|(name, version)| {
+            let now = self.services.iter().find(|service| *service.name == **name);
+            now.and_then(|service| service.canary).is_none_or(|canary| *canary == **version)
+        });
         let plan = plan(&self.services);
         self.tell(Input::ConfigChanged(plan));
     }
@@ -169,9 +175,11 @@ impl Simulation {
         for _ in 0..most {
             let Some((ticket, record)) = self.journal.queue.pop_front() else { return };
             if works {
+                eprintln!("XX {} durable {ticket}", self.now.0/1000-1_700_000_000);
                 self.journal.on_disk.push(record);
                 self.tell(Input::Durable(ticket));
             } else {
+                eprintln!("XX {} notdurable {ticket}", self.now.0/1000-1_700_000_000);
                 self.tell(Input::NotDurable(ticket));
             }
         }
@@ -179,6 +187,7 @@ impl Simulation {
 
     /// Kill -9 and a new start: of the waiting records the first `reached` made it to the disk.
     pub fn crash(&mut self, reached: usize) {
+        eprintln!("XX {} crash {reached} of {}", self.now.0/1000-1_700_000_000, self.journal.queue.len());
         let queue = std::mem::take(&mut self.journal.queue);
         self.journal.on_disk.extend(queue.into_iter().take(reached).map(|(_, record)| record));
         let states = self.journal.states();
@@ -204,10 +213,10 @@ impl Simulation {
         status.into_iter().find(|status| &*status.name == service).expect("a configured service")
     }
 
-    /// Users sent to the canary by the published table.
+    /// Users sent to the canary by the published table; nobody where the service is not in it.
     pub fn weight(&self, service: &str) -> Weight {
-        let index = self.published.service_named(service).expect("a configured service");
-        self.published.service(index).weight
+        let index = self.published.service_named(service);
+        index.map_or(Weight::ZERO, |index| self.published.service(index).weight)
     }
 
     /// How often the service's probes should run.
@@ -241,6 +250,7 @@ impl Simulation {
     }
 
     fn append(&mut self, ticket: Ticket, record: Record) {
+        if record.state.is_some() { eprintln!("XX {} append {ticket} {:?} {} {:?} {:?} at {}", self.now.0/1000-1_700_000_000, record.service, record.kind.as_str(), record.state.as_ref().map(|s| (s.canary_version.clone(), s.phase, s.weight)), record.details, record.at.0/1000-1_700_000_000); }
         if let (Some(service), Some(state)) = (&record.service, &record.state) {
             let protects = matches!(
                 record.kind,
@@ -279,8 +289,7 @@ impl Simulation {
     fn publish(&mut self, table: RouteTable) {
         let on_disk = self.journal.states();
         for service in table.services() {
-            let before = self.published.service_named(&service.name);
-            let before = before.map_or(Weight::ZERO, |at| self.published.service(at).weight);
+            let before = self.weight(&service.name);
             if service.weight <= before {
                 continue;
             }

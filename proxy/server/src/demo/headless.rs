@@ -31,7 +31,7 @@ impl Lines {
             );
         }
         for event in scene.watcher.events.iter().skip(self.told) {
-            println!("{:6.1}s  ** {}: {}", seconds(event.at), event.kind, event.text);
+            println!("{:6.1}s  ** {}: {}", seconds(event.at), event.kind, event.headline);
         }
         self.told = scene.watcher.events.len();
         if self.last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {

@@ -28,7 +28,6 @@ pub(super) struct Stage {
     pub(super) proxy: Child,
     pub(super) web: SocketAddr,
     pub(super) admin: Client,
-    pub(super) admin_address: SocketAddr,
 }
 
 impl Stage {
@@ -54,7 +53,7 @@ impl Stage {
             &folder.join("proxy.log"),
         )?;
         let admin = Client::new(admin_address);
-        let mut stage = Stage { folder, stable, canary, proxy, web, admin, admin_address };
+        let mut stage = Stage { folder, stable, canary, proxy, web, admin };
         stage.until_ready().await?;
         Ok(stage)
     }
@@ -141,7 +140,7 @@ interval = "1s"
 
 [probe.order]
 service = "{SERVICE}"
-interval = "2s"
+interval = "500ms"
 timeout = "5s"
 [[probe.order.step]]
 get = "/login"

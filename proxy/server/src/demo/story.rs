@@ -5,7 +5,6 @@ use super::scene::Scene;
 use super::shop::FaultKind;
 use super::stage::{CANARY, STABLE, Stage};
 use super::tally::{Mishap, Side};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -77,9 +76,11 @@ pub(super) async fn tell(
 ) -> anyhow::Result<ExitCode> {
     println!("\nWhat happened");
     timeline(scene);
-    if let Some(id) = deciding(scene).and_then(|event| event.id) {
-        println!("\nWhy");
-        why(&scene.watcher.decision(id).await?);
+    if let Some(event) = deciding(scene) {
+        println!("\nWhy, in the proxy's own words");
+        for line in scene.watcher.explanation(event.id).await?.lines() {
+            println!("{}", format!("  {line}").trim_end());
+        }
     }
     println!("\nWhat users noticed");
     users(scene, stage, arguments).await?;
@@ -105,12 +106,8 @@ fn deciding(scene: &Scene) -> Option<&super::watcher::Event> {
 }
 
 fn timeline(scene: &Scene) {
-    let mut lines: Vec<(u64, String)> = scene
-        .watcher
-        .events
-        .iter()
-        .map(|event| (event.at, format!("{}: {}", event.kind.replace('_', " "), event.text)))
-        .collect();
+    let mut lines: Vec<(u64, String)> =
+        scene.watcher.events.iter().map(|event| (event.at, event.headline.clone())).collect();
     if let Some(struck_at) = scene.struck_at {
         lines.push((struck_at, fault_in_words(scene.fault).to_owned()));
     }
@@ -118,24 +115,6 @@ fn timeline(scene: &Scene) {
     let zero = scene.struck_at.unwrap_or(scene.began_at);
     for (at, line) in lines {
         println!("  {:+7.1}s  {line}", (at as f64 - zero as f64) / 1000.0);
-    }
-}
-
-/// The decision's own words.
-fn why(decision: &Value) {
-    // The record may stand alone or under `record`; its evaluation holds the reasons.
-    let evaluation = &decision["evaluation"];
-    let texts = evaluation["reasons"].as_array().into_iter().flatten();
-    let mut told = false;
-    for reason in texts.filter_map(|reason| reason["text"].as_str()) {
-        println!("  - {reason}");
-        told = true;
-    }
-    if !told {
-        println!("  {}", decision["text"].as_str().unwrap_or("no reason was written down"));
-    }
-    if let Some(model) = evaluation["model_id"].as_str() {
-        println!("  The forecast is by model {model}.");
     }
 }
 

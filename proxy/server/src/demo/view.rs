@@ -13,10 +13,6 @@ use ratatui::widgets::{Block, Gauge, Paragraph, Row, Table, Wrap};
 use ratatui::{DefaultTerminal, Frame};
 use std::time::Duration;
 
-/// The thresholds of the demo's configuration, which are the defaults.
-const ANOMALY_THRESHOLD: f64 = 0.999;
-const ROLLBACK_THRESHOLD: f64 = 0.8;
-
 /// The terminal, given back when this is dropped.
 pub(super) struct Screen {
     terminal: DefaultTerminal,
@@ -145,6 +141,8 @@ fn draw_sides(frame: &mut Frame, area: Rect, scene: &Scene) {
 
 fn draw_scores(frame: &mut Frame, area: Rect, scene: &Scene) {
     let status = &scene.watcher.status;
+    let (anomaly_threshold, rollback_threshold) =
+        (status.thresholds.anomaly, status.thresholds.rollback);
     let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(area);
     let over = |value: f64, threshold: f64| {
         if value >= threshold { Color::Red } else { Color::Green }
@@ -153,19 +151,19 @@ fn draw_scores(frame: &mut Frame, area: Rect, scene: &Scene) {
     let nines = |score: f64| -(1.0 - score.clamp(0.0, 0.999_999)).log10();
     let anomaly = Gauge::default()
         .block(
-            Block::bordered().title(format!(" anomaly score, users leave at {ANOMALY_THRESHOLD} ")),
+            Block::bordered().title(format!(" anomaly score, users leave at {anomaly_threshold} ")),
         )
-        .gauge_style(over(status.anomaly_score, ANOMALY_THRESHOLD))
-        .ratio((nines(status.anomaly_score) / nines(ANOMALY_THRESHOLD)).clamp(0.0, 1.0))
+        .gauge_style(over(status.anomaly_score, anomaly_threshold))
+        .ratio((nines(status.anomaly_score) / nines(anomaly_threshold).max(0.1)).clamp(0.0, 1.0))
         .label(format!("{:.4}", status.anomaly_score));
     frame.render_widget(anomaly, left);
     let probability = status.failure_probability.unwrap_or(0.0);
     let forecast = Gauge::default()
         .block(
             Block::bordered()
-                .title(format!(" forecast that it lasts, rolled back above {ROLLBACK_THRESHOLD} ")),
+                .title(format!(" forecast that it lasts, rolled back above {rollback_threshold} ")),
         )
-        .gauge_style(over(probability, ROLLBACK_THRESHOLD))
+        .gauge_style(over(probability, rollback_threshold))
         .ratio(probability.clamp(0.0, 1.0))
         .label(status.failure_probability.map_or("-".to_owned(), |p| format!("{p:.2}")));
     frame.render_widget(forecast, right);
@@ -184,7 +182,7 @@ fn draw_events(frame: &mut Frame, area: Rect, scene: &Scene) {
             Line::from(vec![
                 format!("{seconds:6.1} s  ").dim(),
                 event.kind.replace('_', " ").bold(),
-                format!("  {}", event.text).into(),
+                format!("  {}", event.headline).into(),
             ])
         })
         .collect();

@@ -2,8 +2,8 @@
 
 use super::client::Client;
 use super::stage::SERVICE;
+use anyhow::Context;
 use serde::Deserialize;
-use serde_json::Value;
 
 /// The fields of `GET /api/v1/services/NAME` that are shown.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -19,6 +19,15 @@ pub(super) struct Status {
     pub(super) withdrawn: bool,
     pub(super) verdict: String,
     pub(super) reasons: Vec<Reason>,
+    pub(super) thresholds: Thresholds,
+}
+
+/// What the score and the forecast are held against.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Thresholds {
+    pub(super) anomaly: f64,
+    pub(super) rollback: f64,
 }
 
 /// Why the proxy does what it does.
@@ -33,12 +42,13 @@ pub(super) struct Reason {
 #[serde(default)]
 pub(super) struct Event {
     /// Names the decision in `GET /api/v1/decisions/ID`.
-    pub(super) id: Option<u64>,
+    pub(super) id: u64,
     /// Milliseconds since the Unix epoch.
     pub(super) at: u64,
     pub(super) kind: String,
     pub(super) service: Option<String>,
-    pub(super) text: String,
+    /// What happened, in one line.
+    pub(super) headline: String,
 }
 
 /// Keeps the newest status and all events.
@@ -73,11 +83,12 @@ impl Watcher {
         self.events.iter().find(|event| event.kind == kind)
     }
 
-    /// Everything that a decision rested on.
+    /// What a decision rested on, in plain words.
     ///
     /// # Errors
     /// There is no such decision, or the API does not answer.
-    pub(super) async fn decision(&self, id: u64) -> anyhow::Result<Value> {
-        self.admin.get(&format!("/api/v1/decisions/{id}")).await
+    pub(super) async fn explanation(&self, id: u64) -> anyhow::Result<String> {
+        let decision = self.admin.get(&format!("/api/v1/decisions/{id}")).await?;
+        Ok(decision["explanation"].as_str().context("the decision has no explanation")?.to_owned())
     }
 }

@@ -1,0 +1,186 @@
+//! Names that others build on: API fields, metrics, exit codes.
+
+use serde_json::Value;
+use serinus_tests::browser::Browser;
+use serinus_tests::lab::{Lab, command};
+use serinus_tests::setup::Setup;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+#[tokio::test]
+async fn the_api_shows_a_service_with_the_promised_fields() {
+    let lab = Lab::start(Setup::default()).await;
+    lab.until("at 10%", |status| status["weight"] == 10.0).await;
+    let status = lab.status().await;
+    let field = |name: &str| status.get(name).unwrap_or_else(|| panic!("no {name}: {status:#}"));
+    assert_eq!(field("name"), "shop");
+    assert_eq!(field("phase"), "progressing");
+    assert_eq!(field("stage"), 0);
+    assert_eq!(field("stable")["version"], "1.8.2");
+    assert_eq!(field("canary")["version"], "1.9.0");
+    assert_eq!(field("withdrawn"), false);
+    assert!(field("anomaly_score").is_number());
+    assert!(field("failure_probability").is_null() || field("failure_probability").is_number());
+    assert!(field("verdict").is_string() && field("reasons").is_array());
+    let all = lab.admin.get("/api/v1/services").await.unwrap();
+    assert_eq!(all.as_array().map(Vec::len), Some(1));
+    let event = lab.until_event("rollout_started").await;
+    let decision = lab.admin.get(&format!("/api/v1/decisions/{}", event["id"])).await.unwrap();
+    assert_eq!(decision["kind"], "rollout_started");
+    for (path, status) in [
+        ("/api/v1/services/nowhere", 404),
+        ("/api/v1/decisions/999999", 404),
+        ("/api/v1/nothing", 404),
+        ("/healthz", 200),
+        ("/ready", 200),
+        ("/", 200),
+    ] {
+        let (code, text) = lab.admin.send(hyper::Method::GET, path, &Value::Null).await.unwrap();
+        assert_eq!(code, status, "{path}: {text}");
+    }
+    let (code, _) = lab.admin.post("/api/v1/services/shop/resume", &Value::Null).await.unwrap();
+    assert_eq!(code, 409, "it is not paused");
+}
+
+#[tokio::test]
+async fn pause_resume_promote_and_abort_do_what_they_say() {
+    let lab =
+        Lab::start(Setup { stages: vec![(10.0, "10m"), (100.0, "10m")], ..Setup::default() }).await;
+    lab.until("at 10%", |status| status["weight"] == 10.0).await;
+    let admin = lab.admin_address.to_string();
+    for (verb, phase) in [
+        ("pause", "paused"),
+        ("resume", "progressing"),
+        ("promote", "promoted"),
+        ("abort", "rolled_back"),
+    ] {
+        let (code, output, errors) = lab.command(&[verb, "shop", "--admin", &admin]).await;
+        assert_eq!(code, 0, "{verb}: {output}{errors}");
+        lab.until(phase, |status| status["phase"] == phase).await;
+    }
+    let (code, output, _) = lab.command(&["status", "--admin", &admin]).await;
+    assert_eq!(code, 0);
+    assert!(output.contains("shop") && output.contains("1.9.0"), "{output}");
+    let (code, _, errors) = lab.command(&["pause", "nowhere", "--admin", &admin]).await;
+    assert_ne!(code, 0);
+    assert!(errors.contains("nowhere") && errors.contains("shop"), "{errors}");
+}
+
+#[tokio::test]
+async fn exit_codes_tell_right_from_wrong() {
+    let lab = Lab::start(Setup::default()).await;
+    let config = lab.config();
+    let config = config.to_str().unwrap();
+    assert_eq!(lab.command(&["check", "--config", config]).await.0, 0);
+    let (code, _, errors) = command(&["check", "--config", "/nonexistent/serinus.toml"]).await;
+    assert_eq!(code, 1);
+    assert!(errors.contains("/nonexistent/serinus.toml"), "{errors}");
+    // The ports are taken by the running proxy, and its journal is in use.
+    let (code, _, errors) = command(&["run", "--config", config]).await;
+    assert_ne!(code, 0);
+    assert!(!errors.is_empty());
+    // Nobody listens on port 1.
+    let (code, _, errors) = command(&["status", "--admin", "127.0.0.1:1"]).await;
+    assert_ne!(code, 0);
+    assert!(errors.contains("127.0.0.1:1"), "{errors}");
+    assert_eq!(command(&["nonsense"]).await.0, 2);
+    let (code, output, _) = command(&["schema"]).await;
+    assert_eq!(code, 0);
+    assert!(serde_json::from_str::<Value>(&output).unwrap()["properties"]["service"].is_object());
+}
+
+#[tokio::test]
+async fn one_run_of_a_probe_is_shown_phase_by_phase() {
+    let lab = Lab::start(Setup::default()).await;
+    let config = lab.config();
+    // The secret comes from the environment, as for the proxy.
+    let run = async |variant: &'static str| {
+        tokio::process::Command::new(serinus_tests::lab::binary())
+            .args(["probe", "order", "--variant", variant, "--config"])
+            .arg(&config)
+            .env("SERINUS_SECRET_SHOP_PASSWORD", serinus::demo::PASSWORD)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap()
+    };
+    let output = run("canary").await;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for word in ["connect", "/login", "/api/cart"] {
+        assert!(text.contains(word), "no '{word}' in\n{text}");
+    }
+    assert!(!text.contains(serinus::demo::PASSWORD), "a secret is shown:\n{text}");
+    lab.canary.suffer(serinus::demo::FaultKind::Corrupt, 1.0).await.unwrap();
+    assert!(!run("canary").await.status.success());
+    assert!(run("stable").await.status.success());
+}
+
+/// `promtool check metrics`, where it is installed; what it complains about.
+fn promtool(page: &str) -> Option<String> {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .ok()?;
+    child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    Some(if output.status.success() {
+        String::new()
+    } else {
+        String::from_utf8_lossy(&text).into()
+    })
+}
+
+#[tokio::test]
+async fn the_metrics_page_has_the_promised_names_and_no_label_per_request() {
+    let lab = Lab::start(Setup::default()).await;
+    lab.until("at 10%", |status| status["weight"] == 10.0).await;
+    let mut browser = Browser::open(lab.web).await.unwrap();
+    for number in 0..100 {
+        browser.get(&format!("/products/1?visit={number}")).await.unwrap();
+    }
+    let deadline = std::time::Instant::now() + serinus_tests::lab::DEADLINE;
+    let promised = [
+        "serinus_requests_total{",
+        "serinus_request_duration_seconds_bucket{",
+        "serinus_rollout_phase{",
+        "serinus_rollout_weight_ratio{",
+        "serinus_rollouts_total{",
+        "serinus_withdrawn{",
+        "serinus_shielded_requests_total{",
+        "serinus_anomaly_score{",
+        "serinus_probe_runs_total{",
+        "serinus_probe_duration_seconds_bucket{",
+        "serinus_config_last_reload_success",
+        "serinus_build_info{",
+    ];
+    // The first probe runs may still be under way.
+    let page = loop {
+        let (kind, page) = lab.metrics().await;
+        assert!(kind.starts_with("text/plain"), "{kind}");
+        let missing: Vec<_> = promised.iter().filter(|name| !page.contains(**name)).collect();
+        if missing.is_empty() {
+            break page;
+        }
+        assert!(std::time::Instant::now() < deadline, "missing {missing:?} in\n{page}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    for line in ["visit=", "/products/1", "127.0.0.1"] {
+        assert!(!page.contains(line), "a label per request: {line}\n{page}");
+    }
+    let requests: f64 = page
+        .lines()
+        .filter(|line| line.starts_with("serinus_requests_total{"))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum();
+    assert!(requests >= 100.0, "{page}");
+    assert!(page.contains("serinus_rollout_weight_ratio{service=\"shop\"} 0.1\n"), "{page}");
+    match promtool(&page) {
+        Some(complaints) => assert_eq!(complaints, "", "{page}"),
+        None => println!("promtool is not installed: its check was left out"),
+    }
+}
