@@ -13,6 +13,7 @@ mod faults;
 mod journeys;
 mod marks;
 mod raw;
+mod readme;
 mod resources;
 mod scheduling;
 mod shop;
