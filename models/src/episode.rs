@@ -44,7 +44,7 @@ pub(crate) struct Open {
 
 impl Open {
     pub(crate) fn new(alarm_at: Timestamp, fired: EventEvidence) -> Self {
-        let persistence = Persistence::new(alarm_at, excess_of(&fired));
+        let persistence = Persistence::new(alarm_at, excess_of(&fired), is_about_time(fired.event));
         Open { alarm_at, fired, persistence, probes: Pair::default() }
     }
 

@@ -21,10 +21,13 @@ const FLOOR: f64 = -6.0;
 const CLEARED_BELOW: f64 = -3.0;
 /// For so long before users may return.
 const CLEARED_FOR: Duration = Duration::from_secs(3);
-/// At or above: the failure went on after the alarm.
-const CONFIRMED_ABOVE: f64 = 2.0;
+/// At or above, which is next to the ceiling: the failure goes on. One stray failure some seconds
+/// after a blip does not lift the ratio there.
+const CONFIRMED_ABOVE: f64 = 2.9;
 /// No verdict is made of what came before: a forecast at the alarm itself is little better than a guess.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(3);
+/// Slowness hurts less and passes more often (a cold start): it is given more time.
+const SLOW_CONFIRMED_AFTER: Duration = Duration::from_secs(12);
 /// A failure that went on, but not among the last so many observations, may have just ended.
 const FRESH: u64 = 5;
 
@@ -86,6 +89,8 @@ pub(crate) fn is_about_time(event: Event) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct Persistence {
     since: Timestamp,
+    /// How long after it a failure can be confirmed.
+    earliest: Duration,
     excess: f64,
     /// Log-likelihood ratio, kept between floor and ceiling.
     sum: f64,
@@ -97,10 +102,11 @@ pub(crate) struct Persistence {
 }
 
 impl Persistence {
-    /// Of an excess (0 to 1) that was there at `since`.
-    pub(crate) fn new(since: Timestamp, excess: f64) -> Self {
+    /// Of an excess (0 to 1) that was there at `since`, of failures or of slowness.
+    pub(crate) fn new(since: Timestamp, excess: f64, of_time: bool) -> Self {
         Persistence {
             since,
+            earliest: if of_time { SLOW_CONFIRMED_AFTER } else { CONFIRMED_AFTER },
             excess: excess.clamp(LEAST_EXCESS, MOST_EXCESS),
             sum: 0.0,
             cleared_since: None,
@@ -167,7 +173,7 @@ impl Persistence {
 
     /// Whether the failure went on after the alarm, up to now.
     pub(crate) fn confirmed(&self, now: Timestamp) -> bool {
-        now.since(self.since) >= CONFIRMED_AFTER
+        now.since(self.since) >= self.earliest
             && self.sum >= CONFIRMED_ABOVE
             && self.clean_run < FRESH
     }
@@ -179,7 +185,7 @@ mod tests {
 
     /// Five probe rounds a second; whether each failed on the canary, by time in milliseconds.
     fn after(excess: f64, seconds: u64, bad: impl Fn(u64) -> bool) -> (Persistence, Timestamp) {
-        let mut test = Persistence::new(Timestamp(0), excess);
+        let mut test = Persistence::new(Timestamp(0), excess, false);
         for round in 1..=seconds * 5 {
             let now = round * 200;
             let look = if bad(now) { Look { bad: 1, clean: 0 } } else { Look { bad: 0, clean: 1 } };
@@ -222,7 +228,7 @@ mod tests {
 
     #[test]
     fn without_a_look_nothing_is_said() {
-        let test = Persistence::new(Timestamp(0), 0.5);
+        let test = Persistence::new(Timestamp(0), 0.5, false);
         let later = Timestamp(1_000_000);
         assert!(!test.cleared(later) && !test.confirmed(later) && test.log_ratio().is_none());
     }

@@ -9,7 +9,7 @@ pub(crate) const THRESHOLDS: [f64; 5] = [0.5, 0.75, 0.9, 0.99, 0.999];
 
 /// A quantile is trusted when at least this many latencies are expected above it: the 99th
 /// percentile of ten requests is just their maximum.
-const BEYOND: f64 = 5.0;
+const BEYOND: f64 = 2.5;
 
 /// A part of the window is closed after this time, if enough came.
 const PART: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ impl LatencyProfile {
         self.closed.iter().for_each(|part| window.merge(part));
         let total = window.total() as f64;
         self.thresholds = THRESHOLDS.map(|share| {
-            if total * (1.0 - share) < BEYOND { None } else { window.quantile(share) }
+            if total * (1.0 - share) < BEYOND - 1e-9 { None } else { window.quantile(share) }
         });
         if let Some(tail) = self.thresholds[3] {
             self.tail.add(tail as f64, age);

@@ -95,7 +95,7 @@ impl BaselineProfile {
             }
             let at = self.place_of_probe(&round.probe);
             let latency = &mut self.probes[at].latency;
-            if !failed && (!frozen || latency.threshold(1).is_none()) {
+            if !failed && (!frozen || latency.threshold(2).is_none()) {
                 latency.record(stable.micros);
             }
         }

@@ -13,16 +13,23 @@ pub(super) struct Rules {
     pub(super) horizon: Duration,
 }
 
+/// Page's search for the beginning of a deviation of known size.
+#[derive(Debug, Clone, Copy, Default)]
+struct Deviation {
+    /// Climbs while the canary does worse, falls to zero while it does not.
+    climb: f64,
+    /// Counts since it last left zero.
+    since: Pair<Count>,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Strand {
     pub(super) process: Process,
     /// Of the tick that is being taken in, or was last.
     pub(super) tick: Pair<Count>,
     ratios: LogRatios,
-    /// Page's sum: climbs while the canary does worse, falls to zero while it does not.
-    climb: f64,
-    /// Counts since it last left zero: since the deviation began.
-    deviation: Pair<Count>,
+    /// Searches for when a slight and a gross deviation began.
+    deviations: [Deviation; 2],
     /// Counts since the start.
     total: Pair<Count>,
 }
@@ -33,8 +40,7 @@ impl Strand {
             process: Process::new(now),
             tick: Pair::default(),
             ratios: LogRatios::default(),
-            climb: 0.0,
-            deviation: Pair::default(),
+            deviations: [Deviation::default(); 2],
             total: Pair::default(),
         }
     }
@@ -54,11 +60,13 @@ impl Strand {
             return;
         }
         add(&mut self.total, &self.tick);
-        self.climb = (self.climb + self.ratios.of_tripled_odds()).max(0.0);
-        if self.climb > 0.0 {
-            add(&mut self.deviation, &self.tick);
-        } else {
-            self.deviation = Pair::default();
+        for (deviation, step) in self.deviations.iter_mut().zip(self.ratios.slight_and_gross()) {
+            deviation.climb = (deviation.climb + step).max(0.0);
+            if deviation.climb > 0.0 {
+                add(&mut deviation.since, &self.tick);
+            } else {
+                deviation.since = Pair::default();
+            }
         }
         // Without events the process does not move; its stake catches up at the next one.
         if self.ratios != LogRatios::default() {
@@ -68,7 +76,9 @@ impl Strand {
 
     /// Counts that speak for themselves: since the deviation began, of all where there is none.
     pub(super) fn counts(&self) -> Pair<Count> {
-        if self.deviation.canary.trials > 0 { self.deviation } else { self.total }
+        let [slight, gross] = &self.deviations;
+        let likelier = if gross.climb > slight.climb { gross } else { slight };
+        if likelier.since.canary.trials > 0 { likelier.since } else { self.total }
     }
 
     pub(super) fn is_busy(&self) -> bool {

@@ -40,7 +40,7 @@ pub(super) fn probe_looks(
 ) -> (Look, Count) {
     let (mut look, mut stable) = (Look::default(), Count::default());
     for round in rounds {
-        let threshold = baseline.probe(&round.probe).and_then(|usual| usual.latency.threshold(1));
+        let threshold = baseline.probe(&round.probe).and_then(|usual| usual.latency.threshold(2));
         let limit = threshold.filter(|_| slow).map(|usual| tolerated(usual, margin));
         let is_bad = |result: &ProbeResult| {
             result.outcome != Outcome::Ok || limit.is_some_and(|limit| result.micros > limit)

@@ -304,7 +304,7 @@ impl Evaluator {
     pub fn mark_withdrawn(&mut self, now: Timestamp) {
         self.exposure.withdrawn = true;
         let Some(open) = &self.open else {
-            self.forgotten = Some(Persistence::new(now, FORGOTTEN_EXCESS));
+            self.forgotten = Some(Persistence::new(now, FORGOTTEN_EXCESS, false));
             return;
         };
         for watched in &mut self.watched {

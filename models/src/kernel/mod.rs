@@ -78,9 +78,10 @@ impl LogRatios {
         }
     }
 
-    /// That of the alternative "three times the odds": the step of the search for when it began.
-    pub(crate) fn of_tripled_odds(&self) -> f64 {
-        self.0[2]
+    /// Those of the alternatives "three times the odds" and "twenty times": the steps of the search
+    /// for when a slight or a gross deviation began.
+    pub(crate) fn slight_and_gross(&self) -> [f64; 2] {
+        [self.0[2], self.0[5]]
     }
 }
 
