@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 pub fn schema() -> Json {
     let mut schema = RootFile::schema();
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["required"] = json!(["listener", "route", "service"]);
     schema["title"] = json!("Serinus configuration");
     schema
 }

@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::suggest::unknown;
 use crate::table::table;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -59,7 +59,9 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     /// The path, from the file's folder on.
     fn path(&self, path: &Path) -> PathBuf {
-        self.folder.join(path).components().collect()
+        let path = self.folder.join(path);
+        let plain: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+        if plain.as_os_str().is_empty() { PathBuf::from(".") } else { plain }
     }
 
     /// Reports a service that is not there.
@@ -108,16 +110,26 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Settings, ConfigErrors> {
 /// What the parser says of a key that is there twice. Such a document is otherwise complete.
 const DUPLICATE: &str = "duplicate key";
 
-/// Notes what the parser said, once where it says the same of every line that follows.
+/// Notes what the parser said: one thing per line, and of a bracket that is never closed not
+/// everything that follows from it on the next lines.
 fn note_syntax(text: &str, errors: &[toml::de::Error], reader: &mut Reader) {
-    let mut last = "";
+    let mut chain: Vec<&str> = Vec::new(); // what was said of this line and those right before it
+    let (mut last_line, mut told_line) = (0, None);
     for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        if error.message() == last && last != DUPLICATE {
+        let (message, span) = (error.message(), error.span().unwrap_or(0..0));
+        let line = text.get(..span.start).unwrap_or(text).matches('\n').count();
+        if line > last_line + 1 {
+            chain.clear();
+        }
+        last_line = line;
+        let in_brackets = |said: &&str| said.contains("array") || said.contains("inline table");
+        let follows = chain.iter().any(in_brackets) && chain.contains(&message);
+        chain.push(message);
+        if message != DUPLICATE && (follows || told_line == Some(line)) {
             continue;
         }
-        last = error.message();
-        let (what, expected) = last.split_once(", expected ").unwrap_or((last, ""));
+        told_line = Some(line);
+        let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
         let fault = match what {
             DUPLICATE => {
                 let key = text.get(span.clone()).unwrap_or_default();
@@ -127,6 +139,9 @@ fn note_syntax(text: &str, errors: &[toml::de::Error], reader: &mut Reader) {
                 fault("syntax: there is no value", "write it after the '='")
             }
             UNQUOTED => fault("syntax: this is no value", "text stands in quotes: \"...\""),
+            "invalid boolean" => {
+                fault("syntax: this is no value", "write true or false, or text in quotes: \"...\"")
+            }
             _ if expected.is_empty() => {
                 fault(format!("syntax: {what}"), "TOML is `key = value` below `[table]` headings")
             }
