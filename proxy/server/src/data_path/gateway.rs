@@ -1,19 +1,19 @@
 //! The way of a request: Pingora calls these hooks in the order in which they are written here.
 
+use super::admission::admit;
 use super::connection::{Client, Connection};
 use super::recorder::Ending;
-use super::request::{Attempt, Request, Routed, is_idempotent};
+use super::request::{Request, Routed, is_idempotent};
 use super::screening::{Refusal, screen, to_origin_form};
 use super::worker::Worker;
-use super::{access, answer, attribution, forwarding, identity};
+use super::{access, answer, attribution, forwarding};
 use async_trait::async_trait;
 use attribution::Fault;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
-use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
@@ -74,7 +74,8 @@ impl ProxyHttp for Gateway {
             answer::give(session, status).await?;
             return Ok(true);
         }
-        request.routed = self.route(session, request.connection.as_deref(), now);
+        let view = self.worker.view();
+        request.routed = admit(view, session, request.connection.as_deref(), now);
         if request.routed.is_none() {
             answer::give(session, 404).await?;
             return Ok(true);
@@ -331,59 +332,6 @@ impl ProxyHttp for Gateway {
         tracing::debug!(target: "serinus::upstream", "tried again: {error}");
         true
     }
-}
-
-impl Gateway {
-    /// Finds the route and chooses the variant: the only time the request looks at the table.
-    fn route(
-        &self,
-        session: &mut Session,
-        connection: Option<&Connection>,
-        now: Instant,
-    ) -> Option<Routed> {
-        let view = self.worker.view();
-        let has_body = !session.is_body_empty();
-        let header = session.req_header();
-        let host = header.headers.get(HOST).map_or_else(
-            || header.uri.authority().map_or("", |authority| authority.as_str()),
-            |host| host.to_str().unwrap_or(""),
-        );
-        let route = view.table.find(host, header.uri.path())?;
-        let index = view.table.route(route).service;
-        let service = view.table.service(index);
-        let (mut variant, mut new_user, mut secure) = (Variant::Stable, None, false);
-        if service.canary.is_some() {
-            let (address, tls) = match connection {
-                Some(connection) => (connection.client.address, connection.client.tls),
-                None => client_of(session),
-            };
-            let seed = view.setup.services[index.0 as usize].seed;
-            let (bucket, user) = identity::place(&service.sticky, seed, &header.headers, address);
-            variant = bucket.variant(service.weight);
-            (new_user, secure) = (user, tls);
-        }
-        Some(Routed {
-            view,
-            route,
-            variant,
-            new_user,
-            secure,
-            has_body,
-            uploading: has_body,
-            sent: false,
-            started: now,
-            attempt: Attempt::new(now),
-            connect_failures: 0,
-            stale_connection: false,
-            shielded: false,
-        })
-    }
-}
-
-fn client_of(session: &ServerSession) -> (Option<std::net::IpAddr>, bool) {
-    let address = session.client_addr().and_then(|address| address.as_inet());
-    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    (address.map(|address| address.ip()), tls)
 }
 
 /// Lets stable answer for the canary, whose failure has been counted.

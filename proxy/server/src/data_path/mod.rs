@@ -4,6 +4,7 @@
 //! (weights, configuration, certificates) is a new value that later requests load.
 
 mod access;
+mod admission;
 mod answer;
 mod attribution;
 mod certificates;
@@ -19,6 +20,7 @@ mod screening;
 mod serve;
 pub mod shards;
 mod shield;
+mod totals;
 mod view;
 mod worker;
 
