@@ -3,7 +3,7 @@
 
 use crate::evaluation::{EventEvidence, Label};
 use crate::kernel::Count;
-use crate::persistence::{Background, Look, excess_of, log_ratio};
+use crate::persistence::{Background, Look, excess_of, is_about_time, log_ratio};
 use crate::sample::Pair;
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -53,9 +53,9 @@ impl LabelEvidence {
             excess: excess_of(fired).max(0.01),
             early: Look::default(),
             probes: Look::default(),
-            probe_background: Background::default(),
+            probe_background: Background::new(is_about_time(fired.event)),
             live: Look::default(),
-            live_background: Background::default(),
+            live_background: Background::new(is_about_time(fired.event)),
             failures: Pair::default(),
             stable_outage,
             cpu_ratio: None,

@@ -13,6 +13,10 @@ const MOST_EXCESS: f64 = 0.3;
 const LEAST_EXCESS: f64 = 0.005;
 /// Failures that happen to stable too, at the least: a single one is not proof.
 const LEAST_BACKGROUND: f64 = 0.005;
+/// Slow answers that happen to stable too, as long as little was seen.
+const SLOW_BACKGROUND: f64 = 0.05;
+/// What is assumed counts like so many observations.
+const ASSUMED: f64 = 10.0;
 
 /// The ratio (log) is kept within these: it must be able to turn when the world does.
 const CEILING: f64 = 3.0;
@@ -41,19 +45,27 @@ pub(crate) struct Look {
 }
 
 /// How likely the event is without any excess: that of stable at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Background {
+    assumed: f64,
     count: Count,
 }
 
 impl Background {
+    /// Of failures or of slowness, before anything was seen.
+    pub(crate) fn new(of_time: bool) -> Self {
+        let assumed = if of_time { SLOW_BACKGROUND } else { LEAST_BACKGROUND };
+        Background { assumed, count: Count::default() }
+    }
+
     pub(crate) fn add(&mut self, stable: Count) {
         self.count.add(stable);
     }
 
-    /// The rate, drawn towards none while little was seen.
+    /// The rate, drawn towards what is assumed while little was seen.
     pub(crate) fn rate(&self) -> f64 {
-        (self.count.hits as f64 / (self.count.trials as f64 + 10.0)).max(LEAST_BACKGROUND)
+        let hits = self.count.hits as f64 + ASSUMED * self.assumed;
+        (hits / (self.count.trials as f64 + ASSUMED)).max(LEAST_BACKGROUND)
     }
 }
 
@@ -112,8 +124,8 @@ impl Persistence {
             cleared_since: None,
             clean_run: 0,
             seen: Look::default(),
-            probes: Background::default(),
-            live: Background::default(),
+            probes: Background::new(of_time),
+            live: Background::new(of_time),
         }
     }
 
