@@ -37,7 +37,7 @@ pub struct Settings {
 pub struct ServerSettings {
     /// Journal and learned models.
     pub state_dir: PathBuf,
-    /// Data path threads; at least 1 (0 in the file is resolved by the edge).
+    /// Data path threads; 0 is one per core, which the edge resolves.
     pub threads: usize,
     /// How long in-flight requests may take after SIGTERM.
     pub grace_period: Duration,

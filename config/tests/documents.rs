@@ -20,7 +20,10 @@ const EXAMPLES: [(&str, &str); 5] = [
 const README: &str = include_str!("../README.md");
 
 fn to_json(text: &str) -> Json {
-    serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap()
+    match toml::from_str::<toml::Table>(text) {
+        Ok(table) => serde_json::json!(table),
+        Err(error) => panic!("{error}"),
+    }
 }
 
 #[test]
@@ -279,7 +282,8 @@ proptest! {
                     prop_assert!(length.is_some_and(|length| error.column <= length + 1), "{errors}");
                     prop_assert!(!error.message.is_empty() && !error.help.is_empty(), "{errors}");
                 }
-                prop_assert_eq!(errors.to_string(), errors.to_string());
+                let told = errors.to_string().matches(" = help: ").count();
+                prop_assert!(told >= errors.errors.len(), "{errors}");
             }
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn conforms(value: &Json, schema: &Json, at: &str) -> Result<(), Stri
     }
     in_range(value, schema, at)?;
     if let (Some(text), Some(pattern)) = (value.as_str(), schema["pattern"].as_str())
-        && !regex::Regex::new(pattern).unwrap().is_match(text)
+        && !regex::Regex::new(pattern).map_err(|error| error.to_string())?.is_match(text)
     {
         return Err(format!("{at} does not match {pattern}: {text}"));
     }
@@ -40,7 +40,7 @@ pub(crate) fn conforms(value: &Json, schema: &Json, at: &str) -> Result<(), Stri
     }
     if let Some(entries) = value.as_object() {
         for required in schema["required"].as_array().into_iter().flatten() {
-            let name = required.as_str().unwrap();
+            let name = required.as_str().unwrap_or_default();
             if !entries.contains_key(name) {
                 return Err(format!("{at} lacks '{name}'"));
             }

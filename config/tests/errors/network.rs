@@ -1,0 +1,353 @@
+//! Listeners, the admin listener, routes and endpoints.
+
+use crate::check;
+
+#[test]
+fn addresses_are_exact() {
+    check(
+        r##"
+[listener.a]
+address = ":8080"
+[listener.b]
+address = "127.0.0.1"
+[listener.c]
+address = "localhost:80"
+[service.shop.stable]
+endpoints = ["http://app:80/x", "app", "app:0", "app:99999", "[::1]:80", "a b:1"]
+[service.bag.stable]
+endpoints = []
+"##,
+        r##"
+s.toml:2:11: ":8080" is not an address to listen on
+  2 | address = ":8080"
+    |           ^^^^^^^
+    = help: write "0.0.0.0:8080" for every address of the machine
+
+s.toml:4:11: "127.0.0.1" is not an address to listen on
+  4 | address = "127.0.0.1"
+    |           ^^^^^^^^^^^
+    = help: add a port: "127.0.0.1:8080"
+
+s.toml:6:11: "localhost:80" is not an address to listen on
+  6 | address = "localhost:80"
+    |           ^^^^^^^^^^^^^^
+    = help: write an IP address and a port: "0.0.0.0:8080" or "[::]:8080"
+
+s.toml:8:14: "http://app:80/x" is not an endpoint
+  8 | endpoints = ["http://app:80/x", "app", "app:0", "app:99999", "[::1]:80", "a b:1"]
+    |              ^^^^^^^^^^^^^^^^^
+    = help: leave out scheme and path: "app:80"
+
+s.toml:8:33: "app" is not an endpoint
+  8 | endpoints = ["http://app:80/x", "app", "app:0", "app:99999", "[::1]:80", "a b:1"]
+    |                                 ^^^^^
+    = help: add a port: "app:80"
+
+s.toml:8:40: "app:0" is not an endpoint
+  8 | endpoints = ["http://app:80/x", "app", "app:0", "app:99999", "[::1]:80", "a b:1"]
+    |                                        ^^^^^^^
+    = help: write host and port: "10.0.0.11:9000", "app.internal:80", "[::1]:80"
+
+s.toml:8:49: "app:99999" is not an endpoint
+  8 | endpoints = ["http://app:80/x", "app", "app:0", "app:99999", "[::1]:80", "a b:1"]
+    |                                                 ^^^^^^^^^^^
+    = help: write host and port: "10.0.0.11:9000", "app.internal:80", "[::1]:80"
+
+s.toml:8:74: "a b:1" is not an endpoint
+  8 | endpoints = ["http://app:80/x", "app", "app:0", "app:99999", "[::1]:80", "a b:1"]
+    |                                                                          ^^^^^^^
+    = help: write host and port: "10.0.0.11:9000", "app.internal:80", "[::1]:80"
+
+s.toml:10:13: there is no endpoint
+  10 | endpoints = []
+     |             ^^
+     = help: write at least one: ["10.0.0.11:9000"]
+"##,
+    );
+}
+
+#[test]
+fn two_listeners_never_share_an_address() {
+    check(
+        r##"
+[listener.a]
+address = "0.0.0.0:8080"
+[listener.b]
+address = "127.0.0.1:8080"
+[listener.c]
+address = "127.0.0.1:9901"
+[listener.d]
+address = "127.0.0.1:0"
+[listener.e]
+address = "127.0.0.1:0"
+"##,
+        r##"
+s.toml:4:11: 127.0.0.1:8080 is taken by listener 'a'
+  4 | address = "127.0.0.1:8080"
+    |           ^^^^^^^^^^^^^^^^
+    = help: give each an address of its own
+
+s.toml:6:11: 127.0.0.1:9901 is taken by [admin]
+  6 | address = "127.0.0.1:9901"
+    |           ^^^^^^^^^^^^^^^^
+    = help: give each an address of its own
+"##,
+    );
+}
+
+#[test]
+fn certificates_come_with_keys() {
+    check(
+        r##"
+[listener.web]
+address = "0.0.0.0:8443"
+[[listener.web.certificate]]
+cert = "shop.pem"
+[[listener.web.certificate]]
+key = ""
+[listener.more]
+address = "0.0.0.0:8444"
+certificate = []
+"##,
+        r##"
+s.toml:3:1: missing key 'key' in [listener.web.certificate]
+  3 | [[listener.web.certificate]]
+    | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    = help: add key = ...: Path of the certificate's private key, PEM
+
+s.toml:5:1: missing key 'cert' in [listener.web.certificate]
+  5 | [[listener.web.certificate]]
+    | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    = help: add cert = ...: Path of the certificate chain, PEM
+
+s.toml:6:7: an empty path
+  6 | key = ""
+    |       ^^
+    = help: write where it is, like "certs/shop.pem"
+
+s.toml:9:15: there is no certificate
+  9 | certificate = []
+    |               ^^
+    = help: leave it out for plain HTTP
+"##,
+    );
+}
+
+#[test]
+fn the_admin_listener_wants_a_token_off_loopback() {
+    check(
+        r##"
+[admin]
+listen = "0.0.0.0:9901"
+"##,
+        r##"
+s.toml:2:10: anybody who reaches 0.0.0.0:9901 could steer releases: no token
+  2 | listen = "0.0.0.0:9901"
+    |          ^^^^^^^^^^^^^^
+    = help: add token = "..." (16 characters or more), or listen on 127.0.0.1
+"##,
+    );
+    check(
+        r##"
+[admin]
+listen = "0.0.0.0:9901"
+token = "short"
+"##,
+        r##"
+s.toml:3:9: a token has 16 visible ASCII characters or more
+  3 | token = "short"
+    |         ^^^^^^^
+    = help: make one with `openssl rand -hex 24`
+"##,
+    );
+    check(
+        r##"
+[admin]
+listen = "0.0.0.0:9901"
+token = "0123456789abcdef"
+"##,
+        r##"
+
+"##,
+    );
+    check(
+        r##"
+[admin]
+listen = "off"
+"##,
+        r##"
+
+"##,
+    );
+}
+
+#[test]
+fn routes_lead_to_services_that_are_there() {
+    check(
+        r##"
+[route.a]
+service = "shpo"
+[route.b]
+path_prefix = "/b"
+service = "elsewhere"
+[route.c]
+path_prefix = "/c"
+"##,
+        r##"
+s.toml:2:11: there is no service 'shpo'
+  2 | service = "shpo"
+    |           ^^^^^^
+    = help: did you mean 'shop'?
+
+s.toml:5:11: there is no service 'elsewhere'
+  5 | service = "elsewhere"
+    |           ^^^^^^^^^^^
+    = help: known services: shop
+
+s.toml:6:1: missing key 'service' in [route.c]
+  6 | [route.c]
+    | ^^^^^^^^^
+    = help: add service = ...: Name of the service that it leads to
+"##,
+    );
+}
+
+#[test]
+fn two_routes_never_match_the_same() {
+    check(
+        r##"
+[route.a]
+hosts = ["x.org", "y.org"]
+service = "shop"
+[route.b]
+hosts = ["z.org", "x.org"]
+service = "shop"
+[route.c]
+path_prefix = "/c"
+service = "shop"
+[route.d]
+path_prefix = "/c"
+service = "shop"
+[route.e]
+service = "shop"
+[route.f]
+service = "shop"
+"##,
+        r##"
+s.toml:5:19: routes 'a' and 'b' both match x.org with path prefix '/'
+  5 | hosts = ["z.org", "x.org"]
+    |                   ^^^^^^^
+    = help: give one of them another host or path, or delete it
+
+s.toml:11:15: routes 'c' and 'd' both match every host with path prefix '/c'
+  11 | path_prefix = "/c"
+     |               ^^^^
+     = help: give one of them another host or path, or delete it
+
+s.toml:15:1: routes 'e' and 'f' both match every host with path prefix '/'
+  15 | [route.f]
+     | ^^^^^^^^^
+     = help: give one of them another host or path, or delete it
+"##,
+    );
+}
+
+#[test]
+fn hosts_are_written_as_they_match() {
+    check(
+        r##"
+[route.a]
+service = "shop"
+hosts = [
+  "shop.example.com:8080",
+  "Shop.Example.com",
+  "*",
+  "www.*.com",
+  "*example.com",
+  "https://example.com",
+  "example.com.",
+  "",
+  "bücher.de",
+  "[::1]",
+]
+[route.b]
+hosts = []
+service = "shop"
+[route.c]
+hosts = ["c.org", "c.org"]
+service = "shop"
+[route.d]
+path_prefix = "api"
+service = "shop"
+[route.e]
+path_prefix = "/e*"
+service = "shop"
+"##,
+        r##"
+s.toml:4:3: "shop.example.com:8080" has a port
+  4 |   "shop.example.com:8080",
+    |   ^^^^^^^^^^^^^^^^^^^^^^^
+    = help: every port matches; write "shop.example.com"
+
+s.toml:5:3: "Shop.Example.com" would never match as it is written
+  5 |   "Shop.Example.com",
+    |   ^^^^^^^^^^^^^^^^^^
+    = help: write "shop.example.com"
+
+s.toml:6:3: "*" is not a host
+  6 |   "*",
+    |   ^^^
+    = help: leave out 'hosts' to match every host
+
+s.toml:7:3: bad wildcard in "www.*.com"
+  7 |   "www.*.com",
+    |   ^^^^^^^^^^^
+    = help: a '*' stands in front of a whole name: "*.example.com"
+
+s.toml:8:3: bad wildcard in "*example.com"
+  8 |   "*example.com",
+    |   ^^^^^^^^^^^^^^
+    = help: a '*' stands in front of a whole name: "*.example.com"
+
+s.toml:9:3: "https://example.com" is not a host
+  9 |   "https://example.com",
+    |   ^^^^^^^^^^^^^^^^^^^^^
+    = help: write a name alone: "shop.example.com" or "*.example.com"
+
+s.toml:10:3: "example.com." would never match as it is written
+  10 |   "example.com.",
+     |   ^^^^^^^^^^^^^^
+     = help: write "example.com"
+
+s.toml:11:3: "" is not a host
+  11 |   "",
+     |   ^^
+     = help: write a name alone: "shop.example.com" or "*.example.com"
+
+s.toml:12:3: "bücher.de" has letters that no Host header has
+  12 |   "bücher.de",
+     |   ^^^^^^^^^^^
+     = help: write international names as they travel: "xn--..."
+
+s.toml:16:9: no host matches an empty list
+  16 | hosts = []
+     |         ^^
+     = help: leave out 'hosts' to match every host
+
+s.toml:19:19: "c.org" is here twice
+  19 | hosts = ["c.org", "c.org"]
+     |                   ^^^^^^^
+     = help: keep one of the two
+
+s.toml:22:15: path "api" does not begin with '/'
+  22 | path_prefix = "api"
+     |               ^^^^^
+     = help: write "/api"
+
+s.toml:25:15: path "/e*" has a '*'
+  25 | path_prefix = "/e*"
+     |               ^^^^^
+     = help: write the start of a path alone; what is below it matches, too
+"##,
+    );
+}

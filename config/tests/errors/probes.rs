@@ -1,0 +1,424 @@
+//! Probes: steps, patterns, expectations, captures and templates.
+
+use crate::check;
+
+#[test]
+fn a_step_does_exactly_one_thing() {
+    check(
+        r##"
+[probe.p]
+service = "shop"
+[[probe.p.step]]
+expect = { status = 200 }
+[[probe.p.step]]
+get = "/"
+post = "/"
+[[probe.p.step]]
+gte = "/"
+[probe.q]
+service = "shop"
+step = []
+[probe.r]
+service = "shop"
+[probe.s]
+service = "shop"
+[[probe.s.step]]
+click = "a.next"
+[[probe.s.step]]
+submit = { fields = {} }
+"##,
+        r##"
+s.toml:3:1: this step does nothing
+  3 | [[probe.p.step]]
+    | ^^^^^^^^^^^^^^^^
+    = help: add one of get, post, put, delete, patch, head, options, submit, click
+
+s.toml:7:1: a step does one thing, not both 'get /' and 'post /'
+  7 | post = "/"
+    | ^^^^
+    = help: make a step of each
+
+s.toml:8:1: this step does nothing
+  8 | [[probe.p.step]]
+    | ^^^^^^^^^^^^^^^^
+    = help: add one of get, post, put, delete, patch, head, options, submit, click
+
+s.toml:9:1: unknown key 'gte' in [probe.p.step]
+  9 | gte = "/"
+    | ^^^
+    = help: did you mean 'get'?
+
+s.toml:12:8: a probe without steps sees nothing
+  12 | step = []
+     |        ^^
+     = help: write at least one: [{ get = "/" }]
+
+s.toml:13:1: missing key 'step' in [probe.r]
+  13 | [probe.r]
+     | ^^^^^^^^^
+     = help: add step = ...: Requests, in order
+
+s.toml:18:1: there is no page yet to find this on
+  18 | click = "a.next"
+     | ^^^^^
+     = help: put a step before it that gets the page
+
+s.toml:20:10: missing key 'form' in [probe.s.step.submit]
+  20 | submit = { fields = {} }
+     |          ^^^^^^^^^^^^^^^
+     = help: add form = ...: CSS selector of the form
+"##,
+    );
+}
+
+#[test]
+fn a_request_has_at_most_one_body() {
+    check(
+        r##"
+[probe.p]
+service = "shop"
+[[probe.p.step]]
+post = "/"
+json = { a = 1 }
+body = "x"
+[[probe.p.step]]
+get = "/"
+form = { a = "1" }
+[[probe.p.step]]
+submit = { form = "form" }
+form = { a = "1" }
+[[probe.p.step]]
+post = "/"
+form = { a = 1 }
+[[probe.p.step]]
+post = "/"
+json = { a = nan }
+"##,
+        r##"
+s.toml:6:1: a request has one body, not 'json' and 'body'
+  6 | body = "x"
+    | ^^^^
+    = help: keep one of json, form and body
+
+s.toml:9:1: this request has no body
+  9 | form = { a = "1" }
+    | ^^^^
+    = help: send it with post, put or patch
+
+s.toml:12:1: the form makes the body of a submit step
+  12 | form = { a = "1" }
+     | ^^^^
+     = help: write what is filled in as submit = { form = ..., fields = { ... } }
+
+s.toml:15:14: expected a string, found a whole number
+  15 | form = { a = 1 }
+     |              ^
+     = help: write it in quotes, like "7" or "{{ token }}"
+
+s.toml:18:14: nan cannot be written in JSON
+  18 | json = { a = nan }
+     |              ^^^
+     = help: JSON has finite numbers only
+"##,
+    );
+}
+
+#[test]
+fn patterns_paths_selectors_and_templates_are_valid() {
+    check(
+        r##"
+[probe.p]
+service = "shop"
+[[probe.p.step]]
+get = "/{{ x"
+expect = { body_matches = ["ok", "a(b"], body_contains = "{% if %}" }
+[[probe.p.step]]
+get = "login"
+expect = { json = [{ path = "token", equals = 1 }, { path = "$.[", exists = true }] }
+[[probe.p.step]]
+get = "https://shop.example.com/login?x=1"
+expect = { header = [{ name = "content type:", matches = "*" }] }
+[[probe.p.step]]
+click = "a[["
+capture = { t = { css = "??" }, u = { json = "$$" }, v = { regex = "[" } }
+"##,
+        r##"
+s.toml:4:7: bad template: unexpected end of input, expected end of variable block
+  4 | get = "/{{ x"
+    |       ^^^^^^^
+    = help: write "{{ name }}"; a literal brace pair is "{{ '{{' }}"
+
+s.toml:5:34: bad regular expression: unclosed group
+  5 | expect = { body_matches = ["ok", "a(b"], body_contains = "{% if %}" }
+    |                                  ^^^^^
+    = help: '.' is any character, '\.' a dot; in TOML, 'single quotes' keep backslashes
+
+s.toml:5:58: bad template: unexpected end of block
+  5 | expect = { body_matches = ["ok", "a(b"], body_contains = "{% if %}" }
+    |                                                          ^^^^^^^^^^
+    = help: write "{{ name }}"; a literal brace pair is "{{ '{{' }}"
+
+s.toml:7:7: path "login" does not begin with '/'
+  7 | get = "login"
+    |       ^^^^^^^
+    = help: write "/login"
+
+s.toml:8:29: "token" is not a JSONPath
+  8 | expect = { json = [{ path = "token", equals = 1 }, { path = "$.[", exists = true }] }
+    |                             ^^^^^^^
+    = help: a path begins with '$': "$.token"
+
+s.toml:8:61: "$.[" is not a JSONPath
+  8 | expect = { json = [{ path = "token", equals = 1 }, { path = "$.[", exists = true }] }
+    |                                                             ^^^^^
+    = help: write a path like "$.token", "$.items[0].id" or "$..price"
+
+s.toml:10:7: path "https://shop.example.com/login?x=1" does not begin with '/'
+  10 | get = "https://shop.example.com/login?x=1"
+     |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+     = help: write "/login?x=1": probes go to the endpoints; 'host' of the probe is what they say as Host
+
+s.toml:11:31: "content type:" cannot be the name of a header
+  11 | expect = { header = [{ name = "content type:", matches = "*" }] }
+     |                               ^^^^^^^^^^^^^^^
+     = help: write the name alone, without colon and spaces: "x-user-id"
+
+s.toml:11:58: bad regular expression: repetition operator missing expression
+  11 | expect = { header = [{ name = "content type:", matches = "*" }] }
+     |                                                          ^^^
+     = help: '.' is any character, '\.' a dot; in TOML, 'single quotes' keep backslashes
+
+s.toml:13:9: "a[[" is not a CSS selector
+  13 | click = "a[["
+     |         ^^^^^
+     = help: write one like "form#login", "a.next" or "input[name=token]"
+
+s.toml:14:25: "??" is not a CSS selector
+  14 | capture = { t = { css = "??" }, u = { json = "$$" }, v = { regex = "[" } }
+     |                         ^^^^
+     = help: write one like "form#login", "a.next" or "input[name=token]"
+
+s.toml:14:46: "$$" is not a JSONPath
+  14 | capture = { t = { css = "??" }, u = { json = "$$" }, v = { regex = "[" } }
+     |                                              ^^^^
+     = help: write a path like "$.token", "$.items[0].id" or "$..price"
+
+s.toml:14:68: bad regular expression: unclosed character class
+  14 | capture = { t = { css = "??" }, u = { json = "$$" }, v = { regex = "[" } }
+     |                                                                    ^^^
+     = help: '.' is any character, '\.' a dot; in TOML, 'single quotes' keep backslashes
+"##,
+    );
+}
+
+#[test]
+fn expectations_do_not_contradict_themselves() {
+    check(
+        r##"
+[probe.p]
+service = "shop"
+[[probe.p.step]]
+get = "/"
+[probe.p.step.expect]
+status = [200, 99, 1.5, "ok"]
+json = [{ path = "$.a", equals = 1, matches = "1" }, { path = "$.a", exists = false }, { equals = 1 }]
+header = [{ name = "a", equals = "x", exists = true }]
+"##,
+        r##"
+s.toml:6:16: 99 is not a status code
+  6 | status = [200, 99, 1.5, "ok"]
+    |                ^^
+    = help: write a status code, 200, or several, [200, 302]
+
+s.toml:6:20: 1.5 is not a status code
+  6 | status = [200, 99, 1.5, "ok"]
+    |                    ^^^
+    = help: write a status code, 200, or several, [200, 302]
+
+s.toml:6:25: expected a status code, found a string
+  6 | status = [200, 99, 1.5, "ok"]
+    |                         ^^^^
+    = help: write a status code, 200, or several, [200, 302]
+
+s.toml:7:37: 'equals' and 'matches' exclude each other
+  7 | json = [{ path = "$.a", equals = 1, matches = "1" }, { path = "$.a", exists = false }, { equals = 1 }]
+    |                                     ^^^^^^^
+    = help: keep one of the two
+
+s.toml:7:79: a rule cannot ask for what is absent
+  7 | json = [{ path = "$.a", equals = 1, matches = "1" }, { path = "$.a", exists = false }, { equals = 1 }]
+    |                                                                               ^^^^^
+    = help: write exists = true, or leave the rule out
+
+s.toml:7:88: missing key 'path' in [probe.p.step.expect.json]
+  7 | json = [{ path = "$.a", equals = 1, matches = "1" }, { path = "$.a", exists = false }, { equals = 1 }]
+    |                                                                                        ^^^^^^^^^^^^^^
+    = help: add path = ...: JSONPath (RFC 9535)
+
+s.toml:8:39: 'equals' and 'exists' exclude each other
+  8 | header = [{ name = "a", equals = "x", exists = true }]
+    |                                       ^^^^^^
+    = help: keep one of the two
+"##,
+    );
+}
+
+#[test]
+fn captures_have_one_source_and_a_free_name() {
+    check(
+        r##"
+[probe.p]
+service = "shop"
+[[probe.p.step]]
+get = "/"
+[probe.p.step.capture]
+secret = { json = "$.a" }
+random = { json = "$.a" }
+"my-token" = { json = "$.a" }
+a = {}
+b = { json = "$.a", css = "a" }
+c = { attribute = "href" }
+d = { status = false }
+e = "$.a"
+"##,
+        r##"
+s.toml:6:1: 'secret' means something else in templates
+  6 | secret = { json = "$.a" }
+    | ^^^^^^
+    = help: call it 'my_secret'
+
+s.toml:7:1: 'random' means something else in templates
+  7 | random = { json = "$.a" }
+    | ^^^^^^
+    = help: call it 'my_random'
+
+s.toml:8:1: "my-token" cannot be named in a template
+  8 | "my-token" = { json = "$.a" }
+    | ^^^^^^^^^^
+    = help: a name has letters, digits and '_', and begins with a letter
+
+s.toml:9:5: this captures nothing
+  9 | a = {}
+    |     ^^
+    = help: write one of json, header, cookie, regex, css, status = true
+
+s.toml:10:21: 'json' and 'css' exclude each other
+  10 | b = { json = "$.a", css = "a" }
+     |                     ^^^
+     = help: keep one of the two
+
+s.toml:11:7: an attribute of what?
+  11 | c = { attribute = "href" }
+     |       ^^^^^^^^^
+     = help: add css = "...": the selector of its element
+
+s.toml:12:16: this captures nothing
+  12 | d = { status = false }
+     |                ^^^^^
+     = help: write status = true to keep the status code
+
+s.toml:13:5: expected a table, found a string
+  13 | e = "$.a"
+     |     ^^^^^
+     = help: its keys are json, header, cookie, regex, css, attribute, status
+"##,
+    );
+}
+
+#[test]
+fn templates_name_what_is_known_by_then() {
+    check(
+        r##"
+[probe.p]
+service = "shop"
+[[probe.p.step]]
+post = "/{{ token }}"
+json = { list = ["{{ random.uid }}", { deep = "{{ tokn }}" }] }
+headers = { x-a = "{{ secret }}", x-b = "{{ secret.ok }}", x-c = "{{ random }}" }
+capture = { token = { json = "$.token" } }
+[[probe.p.step]]
+post = "/{{ tokn }}"
+form = { a = "{{ token }}", b = "{{ nothing }}" }
+expect = { body_contains = "{{ later }}" }
+capture = { later = { header = "x-later" }, broken = { json = "x" } }
+[[probe.p.step]]
+get = "/{{ later }}/{{ broken }}/{{ range(3) }}/{{ random.int(1, 6) }}"
+"##,
+        r##"
+s.toml:4:8: no step before this one captures 'token'
+  4 | post = "/{{ token }}"
+    |        ^^^^^^^^^^^^^^
+    = help: add it to 'capture' of a step above (captured so far: none), or use secret.NAME or random.uuid
+
+s.toml:5:18: there is no 'random.uid'
+  5 | json = { list = ["{{ random.uid }}", { deep = "{{ tokn }}" }] }
+    |                  ^^^^^^^^^^^^^^^^^^
+    = help: did you mean 'random.uuid'?
+
+s.toml:5:47: no step before this one captures 'tokn'
+  5 | json = { list = ["{{ random.uid }}", { deep = "{{ tokn }}" }] }
+    |                                               ^^^^^^^^^^^^
+    = help: add it to 'capture' of a step above (captured so far: none), or use secret.NAME or random.uuid
+
+s.toml:6:19: which secret?
+  6 | headers = { x-a = "{{ secret }}", x-b = "{{ secret.ok }}", x-c = "{{ random }}" }
+    |                   ^^^^^^^^^^^^^^
+    = help: write {{ secret.shop_password }}; its value comes from SERINUS_SECRET_SHOP_PASSWORD
+
+s.toml:6:66: random what?
+  6 | headers = { x-a = "{{ secret }}", x-b = "{{ secret.ok }}", x-c = "{{ random }}" }
+    |                                                                  ^^^^^^^^^^^^^^
+    = help: write random.uuid, random.int(1, 6) or random.hex(16)
+
+s.toml:9:8: no step before this one captures 'tokn'
+  9 | post = "/{{ tokn }}"
+    |        ^^^^^^^^^^^^^
+    = help: did you mean 'token'?
+
+s.toml:10:33: no step before this one captures 'nothing'
+  10 | form = { a = "{{ token }}", b = "{{ nothing }}" }
+     |                                 ^^^^^^^^^^^^^^^
+     = help: add it to 'capture' of a step above (captured so far: token), or use secret.NAME or random.uuid
+
+s.toml:11:28: no step before this one captures 'later'
+  11 | expect = { body_contains = "{{ later }}" }
+     |                            ^^^^^^^^^^^^^
+     = help: add it to 'capture' of a step above (captured so far: token), or use secret.NAME or random.uuid
+
+s.toml:12:63: "x" is not a JSONPath
+  12 | capture = { later = { header = "x-later" }, broken = { json = "x" } }
+     |                                                               ^^^
+     = help: a path begins with '$': "$.x"
+"##,
+    );
+}
+
+#[test]
+fn a_probe_watches_a_service_that_is_there() {
+    check(
+        r##"
+[probe.p]
+service = "shpo"
+host = "http://shop"
+step = [{ get = "/" }]
+[probe.q]
+step = [{ get = "/" }]
+"##,
+        r##"
+s.toml:2:11: there is no service 'shpo'
+  2 | service = "shpo"
+    |           ^^^^^^
+    = help: did you mean 'shop'?
+
+s.toml:3:8: "http://shop" is not a host
+  3 | host = "http://shop"
+    |        ^^^^^^^^^^^^^
+    = help: write it as a browser would send it: "shop.example.com"
+
+s.toml:5:1: missing key 'service' in [probe.q]
+  5 | [probe.q]
+    | ^^^^^^^^^
+    = help: add service = ...: Name of the service that it watches
+"##,
+    );
+}
