@@ -34,6 +34,7 @@ impl Answer {
 
 /// A kept connection.
 pub struct Browser {
+    server: SocketAddr,
     sender: SendRequest<Full<Bytes>>,
     /// Sent with every request.
     pub headers: Vec<(String, String)>,
@@ -60,7 +61,7 @@ impl Browser {
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Browser { sender, headers: Vec::new() })
+        Ok(Browser { server, sender, headers: Vec::new() })
     }
 
     /// Adds a header to every request from now on.
@@ -74,7 +75,7 @@ impl Browser {
     /// # Errors
     /// No answer, or half of one.
     pub async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
-        let mut request = Request::get(path).header(header::HOST, "shop.example");
+        let mut request = Request::get(path).header(header::HOST, self.server.to_string());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

@@ -262,14 +262,6 @@ impl Lab {
         Load { tally, stop, task }
     }
 
-    /// One command of the binary, run to its end: exit code, standard output, standard error.
-    ///
-    /// # Panics
-    /// It cannot be started.
-    pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
-        command(arguments).await
-    }
-
     /// Content type and text of the metrics page.
     ///
     /// # Panics
@@ -289,12 +281,16 @@ impl Lab {
     }
 }
 
-/// One command of the binary, run to its end: exit code, standard output, standard error.
+/// One command of the binary, run to its end with the probe's secret at hand: exit code, standard output, standard error.
 ///
 /// # Panics
 /// It cannot be started.
 pub async fn command(arguments: &[&str]) -> (i32, String, String) {
-    let output = tokio::process::Command::new(binary()).args(arguments).kill_on_drop(true).output();
+    let output = tokio::process::Command::new(binary())
+        .args(arguments)
+        .env("SERINUS_SECRET_SHOP_PASSWORD", PASSWORD)
+        .kill_on_drop(true)
+        .output();
     let output = tokio::time::timeout(DEADLINE, output)
         .await
         .expect("the command ends")

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serinus::demo::FaultKind;
 use serinus_tests::browser::Browser;
-use serinus_tests::lab::{DEADLINE, Lab};
+use serinus_tests::lab::{DEADLINE, Lab, command};
 use serinus_tests::setup::Setup;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -95,17 +95,26 @@ async fn history_and_explain_read_the_journal_of_a_dead_proxy() {
         lab.admin.post("/api/v1/services/shop/abort", &serde_json::Value::Null).await.unwrap();
     assert!((200..300).contains(&code), "{code} {text}");
     let event = lab.until_event("aborted").await;
-    lab.proxy.signal(Signal::SIGKILL);
-    lab.proxy.wait(DEADLINE).await.unwrap();
     let state = lab.folder.path().join("state");
     let state = state.to_str().unwrap();
-    let (code, output, errors) = lab.command(&["history", "--state-dir", state]).await;
-    assert_eq!(code, 0, "{errors}");
+    let history = async || {
+        let (code, output, errors) = command(&["history", "--state-dir", state]).await;
+        assert_eq!(code, 0, "{errors}");
+        output
+    };
+    // Protection is told before it is on the disk.
+    let deadline = Instant::now() + DEADLINE;
+    while !history().await.contains("aborted") {
+        assert!(Instant::now() < deadline, "the abort is not written down");
+    }
+    lab.proxy.signal(Signal::SIGKILL);
+    lab.proxy.wait(DEADLINE).await.unwrap();
+    let output = history().await;
     for word in ["rollout", "1.9.0", "operator"] {
         assert!(output.contains(word), "no '{word}' in\n{output}");
     }
     let id = event["id"].to_string();
-    let (code, output, errors) = lab.command(&["explain", &id, "--state-dir", state]).await;
+    let (code, output, errors) = command(&["explain", &id, "--state-dir", state]).await;
     assert_eq!(code, 0, "{errors}");
     assert!(output.contains("1.9.0"), "{output}");
 }

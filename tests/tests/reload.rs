@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use serinus_tests::browser::Browser;
-use serinus_tests::lab::{DEADLINE, Lab};
+use serinus_tests::lab::{DEADLINE, Lab, command};
 use serinus_tests::setup::Setup;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ async fn a_wrong_file_changes_nothing_and_says_where_and_why() {
     let status = lab.status().await;
     assert_eq!(status["weight"], 10.0, "{status:#}");
     let (code, output, errors) =
-        lab.command(&["check", "--config", lab.config().to_str().unwrap()]).await;
+        command(&["check", "--config", lab.config().to_str().unwrap()]).await;
     assert_eq!(code, 1);
     let told = output + &errors;
     assert!(told.contains(&place) && told.contains("anomaly_threshold"), "{told}");

@@ -54,14 +54,14 @@ async fn pause_resume_promote_and_abort_do_what_they_say() {
         ("promote", "promoted"),
         ("abort", "rolled_back"),
     ] {
-        let (code, output, errors) = lab.command(&[verb, "shop", "--admin", &admin]).await;
+        let (code, output, errors) = command(&[verb, "shop", "--admin", &admin]).await;
         assert_eq!(code, 0, "{verb}: {output}{errors}");
         lab.until(phase, |status| status["phase"] == phase).await;
     }
-    let (code, output, _) = lab.command(&["status", "--admin", &admin]).await;
+    let (code, output, _) = command(&["status", "--admin", &admin]).await;
     assert_eq!(code, 0);
     assert!(output.contains("shop") && output.contains("1.9.0"), "{output}");
-    let (code, _, errors) = lab.command(&["pause", "nowhere", "--admin", &admin]).await;
+    let (code, _, errors) = command(&["pause", "nowhere", "--admin", &admin]).await;
     assert_ne!(code, 0);
     assert!(errors.contains("nowhere") && errors.contains("shop"), "{errors}");
 }
@@ -71,7 +71,7 @@ async fn exit_codes_tell_right_from_wrong() {
     let lab = Lab::start(Setup::default()).await;
     let config = lab.config();
     let config = config.to_str().unwrap();
-    assert_eq!(lab.command(&["check", "--config", config]).await.0, 0);
+    assert_eq!(command(&["check", "--config", config]).await.0, 0);
     let (code, _, errors) = command(&["check", "--config", "/nonexistent/serinus.toml"]).await;
     assert_eq!(code, 1);
     assert!(errors.contains("/nonexistent/serinus.toml"), "{errors}");
@@ -93,27 +93,19 @@ async fn exit_codes_tell_right_from_wrong() {
 async fn one_run_of_a_probe_is_shown_phase_by_phase() {
     let lab = Lab::start(Setup::default()).await;
     let config = lab.config();
-    // The secret comes from the environment, as for the proxy.
-    let run = async |variant: &'static str| {
-        tokio::process::Command::new(serinus_tests::lab::binary())
-            .args(["probe", "order", "--variant", variant, "--config"])
-            .arg(&config)
-            .env("SERINUS_SECRET_SHOP_PASSWORD", serinus::demo::PASSWORD)
-            .kill_on_drop(true)
-            .output()
-            .await
-            .unwrap()
+    let config = config.to_str().unwrap();
+    let run = async |variant| {
+        command(&["probe", "order", "--variant", variant, "--config", config]).await
     };
-    let output = run("canary").await;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let (code, text, errors) = run("canary").await;
+    assert_eq!(code, 0, "{text}{errors}");
     for word in ["connect", "/login", "/api/cart"] {
         assert!(text.contains(word), "no '{word}' in\n{text}");
     }
     assert!(!text.contains(serinus::demo::PASSWORD), "a secret is shown:\n{text}");
     lab.canary.suffer(serinus::demo::FaultKind::Corrupt, 1.0).await.unwrap();
-    assert!(!run("canary").await.status.success());
-    assert!(run("stable").await.status.success());
+    assert_ne!(run("canary").await.0, 0);
+    assert_eq!(run("stable").await.0, 0);
 }
 
 /// `promtool check metrics`, where it is installed; what it complains about.
