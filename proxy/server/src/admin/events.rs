@@ -61,18 +61,13 @@ pub(super) async fn events(
     Ok(Json(views).into_response())
 }
 
-async fn select(
-    admin: &Admin,
-    wanted: &Wanted,
-    limit: usize,
-) -> Result<Vec<Arc<Entry>>, Failure> {
+async fn select(admin: &Admin, wanted: &Wanted, limit: usize) -> Result<Vec<Arc<Entry>>, Failure> {
     let events = &admin.board.events;
     let mut entries: Vec<_> = events.subscribe(wanted.after).0;
     entries.retain(|entry| wanted.includes(entry));
     if entries.len() < limit && !events.reaches_back_to(wanted.after) {
         let directory = admin.state_dir.clone();
-        let selection =
-            Selection { service: wanted.service.clone(), after: wanted.after, limit };
+        let selection = Selection { service: wanted.service.clone(), after: wanted.after, limit };
         let read = move || Reader::open(&directory)?.list(&selection);
         let found = tokio::task::spawn_blocking(read)
             .await
@@ -134,5 +129,7 @@ async fn forward(
 fn message(entry: &Entry) -> Event {
     let event = Event::default().id(entry.id.to_string()).event(entry.record.kind.as_str());
     // A view of plain fields always has a JSON form; should it ever not, the number is still there.
-    event.json_data(EventView::new(entry)).unwrap_or_else(|_| Event::default().id(entry.id.to_string()))
+    event
+        .json_data(EventView::new(entry))
+        .unwrap_or_else(|_| Event::default().id(entry.id.to_string()))
 }

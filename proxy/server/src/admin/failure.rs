@@ -14,7 +14,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(status: StatusCode, error: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        error: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
         Failure { status, error: error.into(), fix: fix.into() }
     }
 

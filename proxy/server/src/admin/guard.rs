@@ -116,9 +116,9 @@ mod tests {
 
     /// Sends a request with `headers` and says with what status it is refused; 200 if it passes.
     fn check(guard: &Guard, method: Method, path: &str, headers: &[(&'static str, &str)]) -> u16 {
-        let headers = headers.iter().map(|(name, value)| {
-            (header::HeaderName::from_static(name), value.parse().unwrap())
-        });
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()));
         guard.check(&method, path, &headers.collect()).map_or_else(|f| f.status.as_u16(), |()| 200)
     }
 
@@ -127,10 +127,20 @@ mod tests {
     #[test]
     fn a_rebound_name_does_not_reach_a_loopback_listener() {
         for host in ["127.0.0.1:9901", "localhost:9901", "LOCALHOST", "[::1]:9901", "127.9.9.9"] {
-            assert_eq!(check(&LOCAL, Method::GET, "/api/v1/services", &[("host", host)]), 200, "{host}");
+            assert_eq!(
+                check(&LOCAL, Method::GET, "/api/v1/services", &[("host", host)]),
+                200,
+                "{host}"
+            );
         }
-        for host in ["evil.example:9901", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::2]"] {
-            assert_eq!(check(&LOCAL, Method::GET, "/api/v1/services", &[("host", host)]), 403, "{host}");
+        for host in
+            ["evil.example:9901", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::2]"]
+        {
+            assert_eq!(
+                check(&LOCAL, Method::GET, "/api/v1/services", &[("host", host)]),
+                403,
+                "{host}"
+            );
         }
         assert_eq!(check(&LOCAL, Method::GET, "/ready", &[("host", "load-balancer")]), 200);
     }
@@ -142,25 +152,34 @@ mod tests {
             check(&LOCAL, Method::POST, "/api/v1/services/a/abort", &[&host, headers].concat())
         };
         assert_eq!(post(&[]), 200, "curl and the command line");
-        assert_eq!(post(&[("origin", "http://127.0.0.1:9901"), ("sec-fetch-site", "same-origin")]), 200);
+        assert_eq!(
+            post(&[("origin", "http://127.0.0.1:9901"), ("sec-fetch-site", "same-origin")]),
+            200
+        );
         assert_eq!(post(&[("origin", "http://evil.example")]), 403);
         assert_eq!(post(&[("origin", "null")]), 403);
         assert_eq!(post(&[("sec-fetch-site", "cross-site")]), 403);
         assert_eq!(post(&[("sec-fetch-site", "same-site")]), 403);
-        assert_eq!(post(&[("origin", "http://127.0.0.1:8080")]), 403, "another port is another site");
+        assert_eq!(
+            post(&[("origin", "http://127.0.0.1:8080")]),
+            403,
+            "another port is another site"
+        );
     }
 
     #[test]
     fn with_a_token_only_health_and_the_empty_page_are_open() {
         let guard = Guard { token: Some("s3cret".into()), loopback: false };
-        let get = |path: &str, token: &str| check(&guard, Method::GET, path, &[("authorization", token)]);
+        let get =
+            |path: &str, token: &str| check(&guard, Method::GET, path, &[("authorization", token)]);
         for path in ["/healthz", "/ready", "/"] {
             assert_eq!(get(path, ""), 200, "{path}");
         }
         for path in ["/metrics", "/api/v1/services", "/api/v1/events"] {
             assert_eq!(get(path, "Bearer s3cret"), 200, "{path}");
             assert_eq!(get(path, "bearer  s3cret"), 200, "{path}");
-            for wrong in ["", "Bearer", "Bearer s3cre", "Bearer s3crets", "Basic s3cret", "s3cret"] {
+            for wrong in ["", "Bearer", "Bearer s3cre", "Bearer s3crets", "Basic s3cret", "s3cret"]
+            {
                 assert_eq!(get(path, wrong), 401, "{path} {wrong}");
             }
         }

@@ -23,8 +23,7 @@ pub(super) async fn proxy(State(admin): State<Admin>) -> Response {
 pub(super) async fn list(State(admin): State<Admin>) -> Response {
     let services = admin.board.services.load();
     let settings = admin.board.settings.load();
-    let views: Vec<_> =
-        services.iter().map(|status| ServiceView::new(status, &settings)).collect();
+    let views: Vec<_> = services.iter().map(|status| ServiceView::new(status, &settings)).collect();
     Json(views).into_response()
 }
 

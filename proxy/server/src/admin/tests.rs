@@ -39,7 +39,11 @@ async fn lab(config: &str) -> Lab {
     let journal = Arc::new(arc_swap::ArcSwap::from_pointee(Health::Working));
     let board = Arc::new(Board::new("serinus.toml".into(), Arc::new(settings), journal));
     board.services.store(Arc::new(vec![status()]));
-    let used = Resources { cpu_seconds_per_request: Some(0.01), memory_bytes: Some(1e6), ..Resources::default() };
+    let used = Resources {
+        cpu_seconds_per_request: Some(0.01),
+        memory_bytes: Some(1e6),
+        ..Resources::default()
+    };
     let used = [("checkout".into(), Pair { stable: used, canary: Resources::default() })];
     board.resources.store(Arc::new(used.into()));
     let probes = ProbeMetrics::new().unwrap();
@@ -96,7 +100,12 @@ fn traffic() -> Vec<Traffic> {
 }
 
 /// Sends a request and reads the answer to the end: status, headers, body.
-async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String, String) {
+async fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n"
@@ -127,7 +136,10 @@ impl Lab {
 async fn ready_says_why_not_and_a_failing_journal_is_no_reason() {
     let lab = lab(CONFIG).await;
     let (status, body) = lab.get("/ready").await;
-    assert_eq!((status, &body["reasons"][0]), (503, &json!("starting: the listeners are not open yet")));
+    assert_eq!(
+        (status, &body["reasons"][0]),
+        (503, &json!("starting: the listeners are not open yet"))
+    );
     assert_eq!(lab.get("/healthz").await.0, 200);
     lab.board.lifecycle.store(Arc::new(Lifecycle::Serving));
     lab.board.journal.store(Arc::new(crate::control::board::failing("the disk is full")));
@@ -174,7 +186,8 @@ async fn a_command_is_answered_when_the_control_loop_has_answered() {
         command: "retry",
         phase: Phase::Progressing,
     };
-    let answers = [Ok(()), Err(refusal.into()), Err(Refusal::NotDurable("the disk is full".into()))];
+    let answers =
+        [Ok(()), Err(refusal.into()), Err(Refusal::NotDurable("the disk is full".into()))];
     for (answer, expect) in answers.into_iter().zip([200, 409, 503]) {
         let control = async {
             match lab.requests.recv().await {
@@ -199,7 +212,9 @@ async fn a_command_is_answered_when_the_control_loop_has_answered() {
 #[tokio::test]
 async fn events_are_listed_selected_and_explained() {
     let lab = lab(CONFIG).await;
-    for (id, kind) in [(1, RecordKind::RolloutStarted), (2, RecordKind::Withdrawn), (3, RecordKind::RolledBack)] {
+    for (id, kind) in
+        [(1, RecordKind::RolloutStarted), (2, RecordKind::Withdrawn), (3, RecordKind::RolledBack)]
+    {
         lab.happened(id, kind);
     }
     let ids = |body: &Value| -> Vec<u64> {

@@ -47,7 +47,9 @@ impl Whom {
         let address = match (&self.admin, configured) {
             (Some(address), _) => address.clone(),
             (None, Some(address)) => reachable(address).to_string(),
-            (None, None) if settings.is_some() => bail!("the admin side is off in this configuration: set admin.listen"),
+            (None, None) if settings.is_some() => {
+                bail!("the admin side is off in this configuration: set admin.listen")
+            }
             (None, None) => DEFAULT.to_string(),
         };
         let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
@@ -76,7 +78,9 @@ pub(super) struct Refused {
 
 /// Nobody answers.
 #[derive(Debug, thiserror::Error)]
-#[error("no serinus answers at {address} ({cause}): start one with 'serinus run --config FILE', or name the one you mean with --admin HOST:PORT or --config FILE")]
+#[error(
+    "no serinus answers at {address} ({cause}): start one with 'serinus run --config FILE', or name the one you mean with --admin HOST:PORT or --config FILE"
+)]
 pub(super) struct Unreachable {
     address: String,
     cause: std::io::Error,
@@ -104,19 +108,26 @@ impl AdminClient {
     }
 
     fn call<T: DeserializeOwned>(&self, method: Method, path: &str) -> anyhow::Result<T> {
-        let exchange = tokio::time::timeout(PATIENCE, self.exchange(method, path));
         let (status, body) = self
             .runtime
-            .block_on(async { exchange.await })
-            .with_context(|| format!("{} does not answer within {} s", self.address, PATIENCE.as_secs()))??;
+            .block_on(async { tokio::time::timeout(PATIENCE, self.exchange(method, path)).await })
+            .with_context(|| {
+                format!("{} does not answer within {} s", self.address, PATIENCE.as_secs())
+            })??;
         if status.is_success() {
-            return serde_json::from_slice(&body)
-                .with_context(|| format!("{} answers {path} in another format: is it serinus, of this version?", self.address));
+            return serde_json::from_slice(&body).with_context(|| {
+                format!(
+                    "{} answers {path} in another format: is it serinus, of this version?",
+                    self.address
+                )
+            });
         }
         let told: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
         let error = match text("error") {
-            error if error.is_empty() => format!("{} answers {status}: is it serinus?", self.address),
+            error if error.is_empty() => {
+                format!("{} answers {status}: is it serinus?", self.address)
+            }
             error => error,
         };
         Err(Refused { status, error, fix: text("fix") }.into())
@@ -157,6 +168,8 @@ impl AdminClient {
 pub(super) fn segment(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
     text.bytes()
-        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(
+            |byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") },
+        )
         .collect()
 }

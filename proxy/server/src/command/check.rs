@@ -52,7 +52,10 @@ fn summary(file: &Path, settings: &Settings) -> String {
     for route in &settings.routes {
         let hosts =
             if route.hosts.is_empty() { "any host".to_owned() } else { route.hosts.join(", ") };
-        text += &format!("  route {}: {hosts} {} to {}\n", route.name, route.path_prefix, route.service);
+        text += &format!(
+            "  route {}: {hosts} {} to {}\n",
+            route.name, route.path_prefix, route.service
+        );
     }
     for service in &settings.services {
         let probes = settings.probes.iter().filter(|probe| probe.service == service.name).count();

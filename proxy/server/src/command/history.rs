@@ -74,7 +74,9 @@ pub(super) fn history(arguments: &HistoryArguments) -> anyhow::Result<ExitCode> 
     let HistoryArguments { service, limit, json, from } = arguments;
     let of_proxy = || {
         let client = from.whom.client()?;
-        let service = service.as_deref().map(|name| format!("&service={}", super::admin_client::segment(name)));
+        let service = service
+            .as_deref()
+            .map(|name| format!("&service={}", super::admin_client::segment(name)));
         let path = format!("/api/v1/events?limit={limit}{}", service.unwrap_or_default());
         client.get::<Vec<Value>>(&path)
     };
@@ -128,5 +130,6 @@ pub(super) fn line(event: &Value) -> String {
         "" => String::new(),
         why => format!(": {}", why.lines().next().unwrap_or_default()),
     };
-    format!("{:>5}  {}  {:<17} {}{why}", event["id"], text("time"), text("kind"), text("headline"))
+    let id = event["id"].to_string();
+    format!("{id:>5}  {}  {:<17} {}{why}", text("time"), text("kind"), text("headline"))
 }

@@ -33,7 +33,9 @@ pub(super) fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let client = arguments.whom.client()?;
     let services: Value = match &arguments.service {
         None => client.get("/api/v1/services")?,
-        Some(name) => Value::Array(vec![client.get(&format!("/api/v1/services/{}", segment(name)))?]),
+        Some(name) => {
+            Value::Array(vec![client.get(&format!("/api/v1/services/{}", segment(name)))?])
+        }
     };
     if arguments.json {
         println!("{services:#}");
@@ -56,7 +58,8 @@ pub(super) fn command(arguments: &OperateArguments, command: Command) -> anyhow:
         Some(name) => name.clone(),
         None => the_only_one(&client)?,
     };
-    let answer = client.post(&format!("/api/v1/services/{}/{}", segment(&name), command.as_str()))?;
+    let answer =
+        client.post(&format!("/api/v1/services/{}/{}", segment(&name), command.as_str()))?;
     print!("{}", describe(&serde_json::from_value(answer)?));
     Ok(ExitCode::SUCCESS)
 }
@@ -67,7 +70,9 @@ fn the_only_one(client: &AdminClient) -> anyhow::Result<String> {
         services.iter().filter(|service| service.canary.is_some()).map(|s| &*s.name).collect();
     match names[..] {
         [name] => Ok(name.to_owned()),
-        [] => bail!("no service has a canary: name one under [service.NAME.canary] and send SIGHUP"),
+        [] => {
+            bail!("no service has a canary: name one under [service.NAME.canary] and send SIGHUP")
+        }
         _ => bail!("which service? One of: {}", names.join(", ")),
     }
 }

@@ -3,9 +3,7 @@
 use super::signals::{Asked, Signals};
 use crate::admin::{self, Admin, Metrics, ProbeMetrics, Traffic};
 use crate::control::journal::Journal;
-use crate::control::{
-    Beginning, Board, Clock, Conductor, Lifecycle, Parts, Request, read_config,
-};
+use crate::control::{Beginning, Board, Clock, Conductor, Lifecycle, Parts, Request, read_config};
 use crate::data_path::recorder::DURATION_BOUNDS;
 use crate::data_path::{DataPath, RouteTotals};
 use crate::logging::{self, LogFormat};
@@ -78,7 +76,7 @@ fn start(file: PathBuf, settings: Arc<Settings>, secrets: Secrets) -> anyhow::Re
         admin::serve(listener, admin)?;
     }
     // The weights of the journal are in force before the first request is accepted.
-    let conductor = Conductor::begin(Beginning {
+    let mut conductor = Conductor::begin(Beginning {
         clock: Clock::set(),
         board: board.clone(),
         parts: Parts::new(data_path.clone(), probe_metrics, &settings, secrets)?,
@@ -165,4 +163,3 @@ fn in_families(totals: RouteTotals) -> Traffic {
         shielded: totals.shielded,
     }
 }
-

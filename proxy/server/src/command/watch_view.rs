@@ -24,7 +24,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, address: &str) {
     let mut lines = vec![title(picture, address)];
     lines.extend(troubles);
     frame.render_widget(Paragraph::new(Text::from(lines)), head);
-    let areas = Layout::vertical(picture.services.iter().map(|_| Constraint::Fill(1))).split(middle);
+    let areas =
+        Layout::vertical(picture.services.iter().map(|_| Constraint::Fill(1))).split(middle);
     for (service, area) in picture.services.iter().zip(areas.iter()) {
         draw_service(frame, service, *area);
     }

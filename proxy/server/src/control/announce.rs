@@ -22,7 +22,10 @@ pub(super) fn log(id: u64, record: &Record) {
         RecordKind::RolledBack | RecordKind::ConfigRejected | RecordKind::ModelRejected => {
             line!(error);
         }
-        RecordKind::AnomalyDetected | RecordKind::Withdrawn | RecordKind::Held | RecordKind::Aborted => {
+        RecordKind::AnomalyDetected
+        | RecordKind::Withdrawn
+        | RecordKind::Held
+        | RecordKind::Aborted => {
             line!(warn);
         }
         _ => line!(info),

@@ -144,7 +144,9 @@ impl Board {
             troubles.push(format!("{why}; {instead}"));
         }
         if let Some(why) = &self.reload.load().refused {
-            troubles.push(format!("the configuration file was refused, the one before is in force:\n{why}"));
+            troubles.push(format!(
+                "the configuration file was refused, the one before is in force:\n{why}"
+            ));
         }
         troubles
     }

@@ -10,8 +10,8 @@ use super::parts::Parts;
 use super::request::{Refusal, Request};
 use serde_json::{Value, json};
 use serinus_config::Settings;
-use serinus_rollout::{Command, Input, Output, Record, RecordKind, ServiceState, Ticket, Urgency};
 use serinus_models::Timestamp;
+use serinus_rollout::{Command, Input, Output, Record, RecordKind, ServiceState, Ticket, Urgency};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,7 +61,8 @@ impl Conductor {
         let settings = board.settings.load_full();
         let (predictor, model) = super::model::load(&settings.server.state_dir);
         let states = restored.as_ref().map(Restored::states).unwrap_or_default();
-        let (judgement, outputs) = Judgement::begin(clock.now(), settings.plan(), states, predictor);
+        let (judgement, outputs) =
+            Judgement::begin(clock.now(), settings.plan(), states, predictor);
         let mut conductor = Conductor {
             rhythms: Rhythm::of(&settings, &[], Instant::now()),
             numbering: Numbering::after(restored.as_ref().map_or(0, |restored| restored.last_id)),
@@ -85,8 +86,9 @@ impl Conductor {
         conductor
     }
 
-    /// Runs until it is told to stop.
-    pub(crate) async fn run(mut self) {
+    /// Runs until it is told to stop. Dropping the conductor then writes what is queued, and ends the
+    /// probes: not within a runtime.
+    pub(crate) async fn run(&mut self) {
         let mut glance = interval(GLANCE_EVERY);
         glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -103,7 +105,6 @@ impl Conductor {
             }
             self.show();
         }
-        // Dropping the journal writes what is queued.
     }
 
     /// Looks at every service whose time has come; says whether there was one.

@@ -50,7 +50,8 @@ impl Fixed {
             Some((address, true)) => format!("{address} with TLS"),
             Some((address, false)) => address.to_string(),
         };
-        let mut names: Vec<&String> = self.listeners.keys().chain(wanted.listeners.keys()).collect();
+        let mut names: Vec<&String> =
+            self.listeners.keys().chain(wanted.listeners.keys()).collect();
         names.sort();
         names.dedup();
         for name in names {

@@ -5,7 +5,9 @@
 //! judging stops for a while: weights are held, and everybody is told.
 
 use serinus_models::{Predictor, Timestamp};
-use serinus_rollout::{Command, CommandError, Controller, Input, Output, Plan, ServiceState, ServiceStatus, Ticket};
+use serinus_rollout::{
+    Command, CommandError, Controller, Input, Output, Plan, ServiceState, ServiceStatus, Ticket,
+};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -182,5 +184,81 @@ impl Judgement {
                 Vec::new()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serinus_rollout::{Phase, RecordKind};
+
+    const NOW: Timestamp = Timestamp(1_000);
+
+    fn judgement(states: Vec<(Arc<str>, ServiceState)>) -> (Judgement, Vec<Output>) {
+        let text = r#"
+            [listener.web]
+            address = "127.0.0.1:0"
+            [route.shop]
+            service = "shop"
+            [service.shop.stable]
+            version = "1"
+            endpoints = ["127.0.0.1:1"]
+            [service.shop.canary]
+            version = "2"
+            endpoints = ["127.0.0.1:2"]
+        "#;
+        let settings = serinus_config::parse(text, std::path::Path::new("a.toml")).unwrap();
+        Judgement::begin(NOW, settings.plan(), states, None)
+    }
+
+    fn phase(judgement: &Judgement) -> Phase {
+        judgement.status().unwrap()[0].phase
+    }
+
+    /// The ticket and the state of the record that asks to be written.
+    fn asked(judgement: &Judgement, outputs: &[Output]) -> Option<(Ticket, ServiceState)> {
+        outputs.iter().find_map(|output| match output {
+            Output::Append { ticket, record } if record.kind == RecordKind::RolloutStarted => {
+                Some((judgement.ticket(*ticket), record.state.clone()?))
+            }
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn after_a_panic_a_new_controller_goes_on_from_the_last_states() {
+        let (mut judgement, outputs) = judgement(Vec::new());
+        let (ticket, state) = asked(&judgement, &outputs).unwrap();
+        judgement.tell(NOW, Input::Durable(ticket));
+        judgement.happened(&"shop".into(), NOW, &state);
+        assert_eq!(phase(&judgement), Phase::Progressing);
+        let outputs = judgement.attempt(NOW, |_| panic!("on purpose")).unwrap();
+        assert!(matches!(outputs[0], Output::Publish(_)));
+        assert!(asked(&judgement, &outputs).is_none(), "the rollout does not start again");
+        assert_eq!(phase(&judgement), Phase::Progressing);
+    }
+
+    #[test]
+    fn panics_without_end_stop_the_judgement_and_say_so() {
+        let (mut judgement, _) = judgement(Vec::new());
+        for _ in 0..MANY {
+            assert!(judgement.trouble().is_none());
+            judgement.attempt(NOW, |_| panic!("on purpose"));
+        }
+        assert!(judgement.trouble().unwrap().contains("weights are held"));
+        assert!(judgement.tell(NOW, Input::Tick).is_empty());
+        assert!(judgement.command(NOW, "shop", Command::Abort).is_none());
+    }
+
+    #[test]
+    fn an_answer_for_an_earlier_controller_is_not_taken_for_one_of_this() {
+        let (mut judgement, outputs) = judgement(Vec::new());
+        let (before, _) = asked(&judgement, &outputs).unwrap();
+        let outputs = judgement.restart(NOW, Vec::new());
+        let (after, _) = asked(&judgement, &outputs).unwrap();
+        judgement.tell(NOW, Input::Durable(before));
+        assert_eq!(phase(&judgement), Phase::Idle, "not yet on the disk");
+        judgement.tell(NOW, Input::Durable(after));
+        assert_eq!(phase(&judgement), Phase::Progressing);
     }
 }

@@ -12,7 +12,9 @@ pub(super) fn load(state_dir: &Path) -> (Option<Arc<Predictor>>, Model) {
     let learned = match find(state_dir) {
         Ok(None) => None,
         Ok(Some(path)) => Some(read(&path)),
-        Err(error) => Some(Err(format!("{} cannot be searched for a model: {error}", state_dir.display()))),
+        Err(error) => {
+            Some(Err(format!("{} cannot be searched for a model: {error}", state_dir.display())))
+        }
     };
     let refused = match learned {
         Some(Ok(predictor)) => return in_use(predictor, None),
@@ -53,7 +55,8 @@ fn find(state_dir: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 fn read(path: &Path) -> Result<Predictor, String> {
-    let bytes = fs::read(path).map_err(|error| format!("the model {} cannot be read: {error}", path.display()))?;
+    let bytes = fs::read(path)
+        .map_err(|error| format!("the model {} cannot be read: {error}", path.display()))?;
     Predictor::from_bytes(&bytes)
         .map_err(|error| format!("the model {} cannot be used: {error}", path.display()))
 }

@@ -76,7 +76,9 @@ pub(crate) fn secrets(settings: &Settings) -> Result<Secrets, SecretError> {
         // Asked for NAME_FILE with neither variable set: the file of the state directory, if it is there.
         let of = variable.strip_prefix("SERINUS_SECRET_")?.strip_suffix("_FILE")?;
         let is_it = |name: &&&str| {
-            name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).eq(of.chars())
+            name.chars()
+                .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+                .eq(of.chars())
         };
         let path = folder.join(names.keys().find(is_it)?);
         path.is_file().then(|| path.display().to_string())

@@ -46,7 +46,10 @@ impl Conductor {
                 self.note(RecordKind::ConfigReloaded, text, details);
             }
             Err(why) => {
-                let refused = Reload { refused: Some(why.clone()), ..Reload::clone(&self.board.reload.load()) };
+                let refused = Reload {
+                    refused: Some(why.clone()),
+                    ..Reload::clone(&self.board.reload.load())
+                };
                 self.board.reload.store(Arc::new(refused));
                 let details = json!({ "file": self.board.config_file });
                 self.note(RecordKind::ConfigRejected, why, details);

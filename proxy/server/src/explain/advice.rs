@@ -60,7 +60,8 @@ pub(super) fn options(entry: &Entry) -> Vec<String> {
             _ => vec!["serinus history   shows what happened before and after".into()],
         };
     };
-    let command = |verb: &str, why: &str| format!("{:<28} {why}", format!("serinus {verb} {service}"));
+    let command =
+        |verb: &str, why: &str| format!("{:<28} {why}", format!("serinus {verb} {service}"));
     let phase = record.state.as_ref().map(|state| state.phase);
     let mut lines = match (record.kind, phase) {
         (RecordKind::RolledBack | RecordKind::Aborted, _) | (_, Some(Phase::RolledBack)) => vec![

@@ -48,7 +48,9 @@ pub(crate) fn headline(record: &Record) -> String {
     let release = version.map_or_else(|| service.to_owned(), |v| format!("{service} {v}"));
     let weight = record.state.as_ref().map(|state| state.weight.to_string()).unwrap_or_default();
     match record.kind {
-        RecordKind::RolloutStarted => format!("the rollout of {release} began, at {weight} of users"),
+        RecordKind::RolloutStarted => {
+            format!("the rollout of {release} began, at {weight} of users")
+        }
         RecordKind::StageAdvanced => format!("{release} now gets {weight} of users"),
         RecordKind::AnomalyDetected => format!("{release} looks worse than stable"),
         RecordKind::AnomalyCleared => format!("{release} looks no worse than stable any more"),
@@ -97,14 +99,14 @@ fn seen(text: &mut String, evaluation: &Evaluation) {
     }
     for evidence in evaluation.evidence.iter().filter(|e| e.e_value > 1.0).take(EVIDENCE_SHOWN) {
         lines.push(format!(
-            "{} ({}): canary {} of {}, stable {} of {}; \"the canary is worse\" explains this {} better.",
+            "{} ({}): canary {} of {}, stable {} of {}; \"the canary is worse\" explains this {}.",
             words::event(evidence.event),
             evidence.stream,
             count(evidence.hits.canary),
             count(evidence.trials.canary),
             count(evidence.hits.stable),
             count(evidence.trials.stable),
-            words::times(evidence.e_value),
+            words::times_better(evidence.e_value),
         ));
     }
     section(text, "What was seen (the last minute; probes included)", &lines);
@@ -112,8 +114,7 @@ fn seen(text: &mut String, evaluation: &Evaluation) {
 
 fn row(name: &str, outcomes: &OutcomeCounts, quantiles: &Quantiles) -> String {
     let (total, failures) = (outcomes.total(), outcomes.failures());
-    let failed =
-        if total == 0 { "-".to_owned() } else { percent(failures as f64 / total as f64) };
+    let failed = if total == 0 { "-".to_owned() } else { percent(failures as f64 / total as f64) };
     format!(
         "{name:<9}{:>10}{failed:>10}{:>10}{:>10}{:>10}",
         count(total),

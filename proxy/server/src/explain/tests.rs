@@ -1,8 +1,6 @@
 use super::*;
 use serde_json::json;
-use serinus_models::{
-    Event, EventEvidence, FeatureValue, Pair, Reason, Timestamp, Verdict,
-};
+use serinus_models::{Event, EventEvidence, FeatureValue, Pair, Reason, Timestamp, Verdict};
 use serinus_rollout::{Phase, ServiceState};
 
 pub(crate) fn evaluation() -> Evaluation {
@@ -13,11 +11,8 @@ pub(crate) fn evaluation() -> Evaluation {
     recent.canary.add(Outcome::ServerError, 240);
     recent.canary.add(Outcome::Timeout, 7);
     let quantiles = |p50, p90, p99| Quantiles { p50: Some(p50), p90: Some(p90), p99: Some(p99) };
-    let feature = |name: &str, value, contribution| FeatureValue {
-        name: name.into(),
-        value,
-        contribution,
-    };
+    let feature =
+        |name: &str, value, contribution| FeatureValue { name: name.into(), value, contribution };
     Evaluation {
         anomaly_score: 0.999_999,
         failure_probability: Some(0.93),
@@ -36,7 +31,10 @@ pub(crate) fn evaluation() -> Evaluation {
             hits: Pair { stable: 24, canary: 247 },
         }],
         recent,
-        latency: Pair { stable: quantiles(12_300, 30_000, 88_000), canary: quantiles(900, 2_000, 1_400_000) },
+        latency: Pair {
+            stable: quantiles(12_300, 30_000, 88_000),
+            canary: quantiles(900, 2_000, 1_400_000),
+        },
         features: vec![
             feature("probe_excess_error", Some(0.934), 1.81),
             feature("memory_slope", None, 0.001),

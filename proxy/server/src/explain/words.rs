@@ -20,9 +20,10 @@ pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     // Never rounded up to certainty, which there is none of.
     if percent < 100.0 && percent >= 99.0 {
-        let digits = (2.0 - (100.0 - percent).log10()).clamp(1.0, 6.0) as usize;
+        let digits = (1.5 - (100.0 - percent).log10()).clamp(1.0, 6.0) as usize;
         let scale = 10f64.powi(digits as i32);
-        return format!("{:.digits$}%", (percent * scale).floor() / scale);
+        // A hair more before rounding down: 0.999 * 100 is 99.9 but for its last bit.
+        return format!("{}%", (percent * scale + 1e-6).floor() / scale);
     }
     match percent {
         p if p == 0.0 || p >= 10.0 => format!("{p:.0}%"),
@@ -42,16 +43,14 @@ pub(crate) fn latency(micros: Option<u64>) -> String {
     }
 }
 
-/// How much better "worse" explains it: `about 1 400 times`, `more than 10^23 times`.
-pub(crate) fn times(e_value: f64) -> String {
-    if e_value < 1.0 {
-        "less".to_owned()
-    } else if e_value < 1e6 {
-        format!("about {} times", count(e_value.round() as u64))
+/// How much better one explanation is than another, from 1 on: `about 1 400 times better`.
+pub(crate) fn times_better(e_value: f64) -> String {
+    if e_value < 1e6 {
+        format!("about {} times better", count(e_value.round() as u64))
     } else if e_value.is_finite() {
-        format!("more than 10^{} times", e_value.log10().floor() as i32)
+        format!("more than 10^{} times better", e_value.log10().floor() as i32)
     } else {
-        "beyond measure".to_owned()
+        "immeasurably better".to_owned()
     }
 }
 
@@ -78,10 +77,10 @@ mod tests {
     fn figures_carry_as_many_digits_as_they_need() {
         assert_eq!([0, 999, 1_000, 12_030_000].map(count), ["0", "999", "1 000", "12 030 000"]);
         let shares = [0.0, 0.0004, 0.031, 0.48, 0.9, 0.999, 0.99999, 1.0].map(percent);
-        assert_eq!(shares, ["0%", "0.04%", "3.1%", "48%", "90%", "99.90%", "99.9990%", "100%"]);
+        assert_eq!(shares, ["0%", "0.04%", "3.1%", "48%", "90%", "99.9%", "99.999%", "100%"]);
         let micros = [None, Some(850), Some(12_340), Some(450_000), Some(2_400_000)].map(latency);
         assert_eq!(micros, ["-", "850 us", "12.3 ms", "450 ms", "2.4 s"]);
-        assert_eq!(times(1_400.2), "about 1 400 times");
-        assert_eq!(times(3.2e23), "more than 10^23 times");
+        assert_eq!(times_better(1_400.2), "about 1 400 times better");
+        assert_eq!(times_better(3.2e23), "more than 10^23 times better");
     }
 }

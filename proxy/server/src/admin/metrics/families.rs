@@ -49,7 +49,11 @@ const FAMILIES: [(&str, &str, MetricType); 14] = [
     ("serinus_failure_probability", "Forecast that the failure lasts; NaN without one.", GAUGE),
     ("serinus_upstream_cpu_seconds_per_request", "CPU seconds per request answered.", GAUGE),
     ("serinus_upstream_memory_bytes", "Resident memory, mean over the endpoints.", GAUGE),
-    ("serinus_config_last_reload_success", "0 if the file was refused; the one before is in force.", GAUGE),
+    (
+        "serinus_config_last_reload_success",
+        "0 if the file was refused; the one before is in force.",
+        GAUGE,
+    ),
     ("serinus_journal_writable", "0 while decisions cannot be written down.", GAUGE),
     ("serinus_build_info", "1, with the version.", GAUGE),
 ];

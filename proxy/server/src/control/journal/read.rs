@@ -54,8 +54,9 @@ impl Reader {
             return Err(ReadError::Missing { path });
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(&path, flags)
-            .and_then(|connection| connection.busy_timeout(Duration::from_secs(2)).map(|()| connection));
+        let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
+            connection.busy_timeout(Duration::from_secs(2)).map(|()| connection)
+        });
         match opened {
             Ok(connection) => Ok(Reader { connection, path }),
             Err(source) => Err(ReadError::Database { path, source }),

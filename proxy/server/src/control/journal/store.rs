@@ -149,10 +149,7 @@ impl Store {
         self.write(rows).map_err(|error| describe(&self.path, error))
     }
 
-    fn write<'a>(
-        &mut self,
-        rows: impl IntoIterator<Item = StoredRow<'a>>,
-    ) -> rusqlite::Result<()> {
+    fn write<'a>(&mut self, rows: impl IntoIterator<Item = StoredRow<'a>>) -> rusqlite::Result<()> {
         let mut last_id = self.last_id;
         let transaction = self.connection.transaction()?;
         for StoredRow { id, record, is_last_word } in rows {

@@ -1,5 +1,5 @@
-use super::*;
 use super::store::FILE_NAME;
+use super::*;
 use serinus_models::Timestamp;
 use serinus_rollout::{Phase, Record, RecordKind, ServiceState};
 use serinus_routing::Weight;
@@ -152,7 +152,11 @@ fn a_damaged_file_is_refused_in_words_and_a_new_one_begun_once_it_is_moved_away(
     let mut bench = start(directory.path());
     assert!(bench.restored.is_none());
     assert!(!bench.append(started(1)));
-    assert!(bench.why().contains("is damaged") && bench.why().contains("move it away"), "{}", bench.why());
+    assert!(
+        bench.why().contains("is damaged") && bench.why().contains("move it away"),
+        "{}",
+        bench.why()
+    );
     assert_eq!(fs::read(&path).unwrap()[..4], *b"this", "the evidence stays");
 
     fs::rename(&path, directory.path().join("journal.damaged")).unwrap();
@@ -253,7 +257,8 @@ fn what_nobody_brings_again_is_kept_until_it_can_be_written() {
     assert!(!bench.append(started(2)));
     fs::remove_file(&state).unwrap();
     bench.append_until_durable(started(3));
-    let entries = Reader::open(&state).unwrap().list(&Selection { limit: 9, ..Selection::default() });
+    let entries =
+        Reader::open(&state).unwrap().list(&Selection { limit: 9, ..Selection::default() });
     assert_eq!(entries.unwrap()[0].record, rejected);
 }
 

@@ -111,7 +111,8 @@ impl<A: Fn(Answer)> Writer<A> {
             .collect();
         missing.sort_by_key(|row| row.id);
         let kept = self.kept.iter();
-        let kept = kept.map(|Line { id, record, .. }| StoredRow { id: *id, record, is_last_word: false });
+        let kept =
+            kept.map(|Line { id, record, .. }| StoredRow { id: *id, record, is_last_word: false });
         store.append(missing.into_iter().chain(kept))?;
         let restored = store.restored()?;
         self.kept.clear();
@@ -155,7 +156,11 @@ impl<A: Fn(Answer)> Writer<A> {
         let mut newest = self.newest.clone();
         let mut rows = Vec::with_capacity(lines.len());
         for Line { id, record, .. } in lines {
-            rows.push(StoredRow { id: *id, record, is_last_word: is_last_word(&mut newest, *id, record) });
+            rows.push(StoredRow {
+                id: *id,
+                record,
+                is_last_word: is_last_word(&mut newest, *id, record),
+            });
         }
         let outcome = store.append(rows.iter().copied());
         if outcome.is_ok() {
