@@ -88,3 +88,20 @@ impl fmt::Display for ConfigErrors {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_inside_a_character_or_behind_the_end_is_moved_to_one_that_can_be_shown() {
+        let at = |span| {
+            let error = ConfigError::new("ab\nßx", span, String::new(), String::new());
+            (error.line, error.column, error.width)
+        };
+        assert_eq!(at(4..5), (2, 1, 1));
+        assert_eq!(at(3..6), (2, 1, 2));
+        assert_eq!(at(900..901), (2, 3, 1));
+        assert_eq!(at(0..6), (1, 1, 2)); // no further than the line
+    }
+}

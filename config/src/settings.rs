@@ -44,12 +44,23 @@ pub struct ServerSettings {
 }
 
 /// The admin listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AdminSettings {
     /// Its address; none switches it off.
     pub listen: Option<SocketAddr>,
     /// Bearer token; always there off loopback.
     pub token: Option<String>,
+}
+
+impl std::fmt::Debug for AdminSettings {
+    /// Without the token: settings may end up in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let token = self.token.as_ref().map(|_| "(hidden)");
+        f.debug_struct("AdminSettings")
+            .field("listen", &self.listen)
+            .field("token", &token)
+            .finish()
+    }
 }
 
 /// Logs.
