@@ -127,6 +127,12 @@ async fn users(scene: &Scene, stage: &Stage, arguments: &DemoArguments) -> anyho
     for (what, count) in kinds(&scene.tally.mishaps()) {
         println!("    {count} x {what}");
     }
+    if scene.watcher.shielded > 0 {
+        println!(
+            "  {} more failed on the canary, and the shield repeated them on stable in time.",
+            scene.watcher.shielded
+        );
+    }
     let (stable, canary) = (scene.tally.totals(Side::Stable), scene.tally.totals(Side::Canary));
     println!(
         "  {} were answered by {STABLE} (stable), {} by {CANARY} (canary).",

@@ -54,7 +54,7 @@ impl Drop for Screen {
 
 fn draw(frame: &mut Frame, scene: &Scene) {
     let rows = Layout::vertical([
-        Constraint::Length(3),
+        Constraint::Length(4),
         Constraint::Length(3),
         Constraint::Length(5),
         Constraint::Length(3),
@@ -86,14 +86,14 @@ fn draw_head(frame: &mut Frame, area: Rect, scene: &Scene) {
         }
         None => "all is well so far".to_owned(),
     };
-    let text = Line::from(vec![
+    let first = Line::from(vec![
         format!(" {seconds:5.1} s  ").into(),
         format!("{}{withdrawn}", status.phase.replace('_', " ")).fg(colour).bold(),
-        format!("  stage {} of {}  ", status.stage + 1, status.stages).into(),
-        fault.italic(),
+        format!("  stage {} of {}", status.stage + 1, status.stages).into(),
     ]);
+    let second = Line::from(format!("          {fault}")).italic();
     let block = Block::bordered().title(" serinus demo ".bold());
-    frame.render_widget(Paragraph::new(text).block(block), area);
+    frame.render_widget(Paragraph::new(vec![first, second]).block(block), area);
 }
 
 fn draw_weight(frame: &mut Frame, area: Rect, scene: &Scene) {
@@ -123,7 +123,10 @@ fn draw_sides(frame: &mut Frame, area: Rect, scene: &Scene) {
         row(format!("canary {CANARY}"), scene.tally.recent(Side::Canary)),
     ];
     let all = scene.tally.all();
-    let title = format!(" as users see it: {} requests, {} failed ", all.requests, all.failures);
+    let title = format!(
+        " as users see it: {} requests, {} failed, {} saved by the shield ",
+        all.requests, all.failures, scene.watcher.shielded
+    );
     let table = Table::new(
         rows,
         [
@@ -194,4 +197,69 @@ fn draw_events(frame: &mut Frame, area: Rect, scene: &Scene) {
     }
     let block = Block::bordered().title(" events, newest first ");
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::client::Client;
+    use crate::demo::shop::FaultKind;
+    use crate::demo::tally::{Mishap, Tally};
+    use crate::demo::watcher::Watcher;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn scene() -> Scene {
+        let mut watcher = Watcher::new(Client::new(([127, 0, 0, 1], 1).into()));
+        watcher.status = serde_json::from_value(json!({
+            "name": "shop", "phase": "progressing", "stage": 1, "stages": 4, "weight": 10.0,
+            "anomaly_score": 0.9995, "failure_probability": 0.42, "withdrawn": true,
+            "verdict": "hold", "reasons": [{ "code": "anomaly", "text": "canary failed 6 of 25" }],
+            "thresholds": { "anomaly": 0.999, "rollback": 0.8, "resume": 0.2 },
+        }))
+        .unwrap();
+        watcher.shielded = 7;
+        let at = now();
+        watcher.events = serde_json::from_value(json!([
+            { "id": 1, "at": at, "kind": "withdrawn", "headline": "users were taken off" },
+        ]))
+        .unwrap();
+        let tally = Arc::new(Tally::default());
+        tally.record(Side::Canary, Duration::from_millis(9), Some(Mishap::Status(500)));
+        Scene { fault: FaultKind::Errors, began_at: at, struck_at: Some(at), tally, watcher }
+    }
+
+    #[test]
+    fn everything_that_matters_is_on_the_screen() {
+        let mut terminal = Terminal::new(TestBackend::new(110, 28)).unwrap();
+        let scene = scene();
+        terminal.draw(|frame| draw(frame, &scene)).unwrap();
+        let screen = terminal.backend().to_string();
+        for text in [
+            "progressing, users withdrawn",
+            "stage 2 of 4",
+            "10%",
+            "0.9995",
+            "0.42",
+            "users leave at 0.999",
+            "rolled back above 0.8",
+            "users were taken off",
+            "canary failed 6 of 25",
+            "1 requests, 1 failed, 7 saved by the shield",
+            "one request in five",
+        ] {
+            assert!(screen.contains(text), "no '{text}' in\n{screen}");
+        }
+    }
+
+    #[test]
+    fn a_tiny_terminal_is_no_reason_to_fall_over() {
+        let scene = scene();
+        for (width, height) in [(1, 1), (20, 5), (200, 3)] {
+            let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+            terminal.draw(|frame| draw(frame, &scene)).unwrap();
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use super::client::Client;
 use super::stage::SERVICE;
 use anyhow::Context;
+use http::Method;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The fields of `GET /api/v1/services/NAME` that are shown.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -56,14 +58,16 @@ pub(super) struct Watcher {
     admin: Client,
     pub(super) status: Status,
     pub(super) events: Vec<Event>,
+    /// Failed canary requests that were repeated on stable.
+    pub(super) shielded: u64,
 }
 
 impl Watcher {
     pub(super) fn new(admin: Client) -> Self {
-        Watcher { admin, status: Status::default(), events: Vec::new() }
+        Watcher { admin, status: Status::default(), events: Vec::new(), shielded: 0 }
     }
 
-    /// Reads both anew; returns how many events are new.
+    /// Reads all of it anew; returns how many events are new.
     ///
     /// # Errors
     /// The API does not answer, or not in its format.
@@ -75,6 +79,8 @@ impl Watcher {
         let ours = |event: &Event| event.service.as_deref().is_none_or(|name| name == SERVICE);
         self.events = events.into_iter().filter(ours).collect();
         self.events.sort_by_key(|event| event.at);
+        let (_, metrics) = self.admin.send(Method::GET, "/metrics", &Value::Null).await?;
+        self.shielded = total(&metrics, "serinus_shielded_requests_total{");
         Ok(self.events.len().saturating_sub(known))
     }
 
@@ -90,5 +96,24 @@ impl Watcher {
     pub(super) async fn explanation(&self, id: u64) -> anyhow::Result<String> {
         let decision = self.admin.get(&format!("/api/v1/decisions/{id}")).await?;
         Ok(decision["explanation"].as_str().context("the decision has no explanation")?.to_owned())
+    }
+}
+
+/// The sum of a counter over its labels.
+fn total(metrics: &str, prefix: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with(prefix));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_summed_over_its_labels_and_nothing_else() {
+        let page =
+            "# HELP a_total x\na_total{s=\"x\"} 3\na_total{s=\"y z\"} 4\nb_total{s=\"x\"} 9\n";
+        assert_eq!(total(page, "a_total{"), 7);
+        assert_eq!(total(page, "c_total{"), 0);
     }
 }
