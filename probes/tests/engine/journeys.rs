@@ -196,3 +196,14 @@ async fn what_stands_in_the_way_of_a_step_is_told() {
         assert_eq!(failure(steps, &shop.target).await, expected);
     }
 }
+
+#[tokio::test]
+async fn a_secret_at_the_cut_of_an_excerpt_leaves_no_part_of_itself() {
+    let shop = Shop::open().await;
+    let text = format!("{}{{{{ secret.shop_password }}}}{}", "x".repeat(115), "y".repeat(200));
+    let mut step = request("PUT", "/echo", Body::Raw(Template(text)));
+    step.expect.body_contains = vec![Template("welcome".to_owned())];
+    let message = failure(vec![step], &shop.target).await;
+    let expected = format!("got \"{}[reda\"... (325 bytes)", "x".repeat(115));
+    assert!(message.ends_with(&expected), "{message}");
+}
