@@ -3,7 +3,7 @@
 use super::admin_client::{Unreachable, Whom};
 use crate::control::journal::{Entry, Reader, Selection};
 use crate::{explain, wall_time};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -56,16 +56,14 @@ impl Source {
         of_proxy: impl FnOnce() -> anyhow::Result<T>,
         of_journal: impl FnOnce(&Reader) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
+        let directory = self.directory()?;
         if self.state_dir.is_none() {
             match of_proxy() {
-                Err(error) if error.is::<Unreachable>() => match self.directory()? {
-                    None => return Err(error).context("no running proxy, and neither --state-dir nor --config says where the journal is"),
-                    Some(_) => {}
-                },
+                Err(error) if error.is::<Unreachable>() && directory.is_some() => {}
                 result => return result,
             }
         }
-        let directory = self.directory()?.unwrap_or_default();
+        let directory = directory.unwrap_or_default();
         of_journal(&Reader::open(&directory)?)
     }
 }

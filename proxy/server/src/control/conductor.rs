@@ -253,9 +253,8 @@ impl Conductor {
             }
         }
         self.add_thresholds(&mut record);
-        if let Err(Line { ticket: Some(ticket), .. }) =
-            self.journal.append(Line { ticket, id, record })
-        {
+        let is_queued = self.journal.append(Line { ticket, id, record });
+        if let (false, Some(ticket)) = (is_queued, ticket) {
             // The receiver is this very loop: it is there.
             let _ = self.own_inbox.send(Request::Journal(Answer::NotDurable(ticket)));
         }

@@ -19,7 +19,7 @@ pub(crate) fn count(number: u64) -> String {
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     // Never rounded up to certainty, which there is none of.
-    if percent < 100.0 && percent >= 99.0 {
+    if (99.0..100.0).contains(&percent) {
         let digits = (1.5 - (100.0 - percent).log10()).clamp(1.0, 6.0) as usize;
         let scale = 10f64.powi(digits as i32);
         // A hair more before rounding down: 0.999 * 100 is 99.9 but for its last bit.

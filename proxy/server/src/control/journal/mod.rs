@@ -87,8 +87,8 @@ impl Journal {
         Ok((Journal { queue, health, thread: Some(thread) }, restored))
     }
 
-    /// Hands a record over without waiting; gives it back if it cannot even be queued.
-    pub(crate) fn append(&self, line: Line) -> Result<(), Line> {
+    /// Hands a record over without waiting; says whether it could be queued. If not, no answer follows.
+    pub(crate) fn append(&self, line: Line) -> bool {
         self.queue.push(line)
     }
 

@@ -34,18 +34,18 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Adds a line; gives it back if it exposes users and the disk is hopelessly behind.
-    pub(super) fn push(&self, line: Line) -> Result<(), Line> {
+    /// Adds a line, unless it exposes users and the disk is hopelessly behind: says whether it did.
+    pub(super) fn push(&self, line: Line) -> bool {
         let mut waiting = self.lock();
         if waiting.closed || (line.record.kind.exposes() && waiting.lines.len() >= MAX_EXPOSING) {
-            return Err(line);
+            return false;
         }
         if waiting.lines.len() >= MAX_LINES {
             waiting.lines.pop_front();
         }
         waiting.lines.push_back(line);
         self.arrived.notify_one();
-        Ok(())
+        true
     }
 
     /// Everything that waits, after at most `patience`; `None` once closed and empty.

@@ -55,7 +55,7 @@ impl Bench {
     fn append(&mut self, record: Record) -> bool {
         let id = self.next;
         self.next += 1;
-        self.journal.append(Line { ticket: Some(id), id, record }).unwrap();
+        assert!(self.journal.append(Line { ticket: Some(id), id, record }));
         loop {
             match self.answers.recv_timeout(PATIENCE).unwrap() {
                 Answer::Durable(ticket) if ticket == id => return true,
@@ -252,7 +252,7 @@ fn what_nobody_brings_again_is_kept_until_it_can_be_written() {
     let mut bench = start(&state);
     let mut rejected = record(1, RecordKind::ConfigRejected, Phase::Idle);
     (rejected.state, rejected.service) = (None, None);
-    bench.journal.append(Line { ticket: None, id: 1, record: rejected.clone() }).unwrap();
+    assert!(bench.journal.append(Line { ticket: None, id: 1, record: rejected.clone() }));
     bench.next = 2;
     assert!(!bench.append(started(2)));
     fs::remove_file(&state).unwrap();
