@@ -18,7 +18,7 @@ pub struct DemoArguments {
     #[arg(long)]
     pub headless: bool,
     /// End after this long even if nothing is decided, such as 45s.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "50s")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "56s")]
     pub duration: Duration,
     /// Requests per second.
     #[arg(long, default_value_t = 200.0)]

@@ -133,6 +133,7 @@ stages = [
   {{ weight = 100, hold = "6s" }},
 ]
 sticky = "cookie"
+withdraw_limit = "35s"
 
 [service.{SERVICE}.resources]
 scrape = "/metrics"
