@@ -75,7 +75,9 @@ impl Drop for Running {
 fn family(pid: u32) -> Vec<u32> {
     let children =
         std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    std::iter::once(pid).chain(children.split_whitespace().filter_map(|pid| pid.parse().ok())).collect()
+    std::iter::once(pid)
+        .chain(children.split_whitespace().filter_map(|pid| pid.parse().ok()))
+        .collect()
 }
 
 /// A port that nobody listens on now.

@@ -117,7 +117,9 @@ impl Upstream {
         let (stable, canary) = (free_address()?, free_address()?);
         let body = "x".repeat(128);
         let server = |address: SocketAddr| {
-            format!("server {{ listen {address} backlog=4096; keepalive_requests 1000000000; location / {{ return 200 \"{body}\"; }} }}")
+            format!(
+                "server {{ listen {address} backlog=4096; keepalive_requests 1000000000; location / {{ return 200 \"{body}\"; }} }}"
+            )
         };
         let config = folder.join("upstream.conf");
         let http = format!("{}\n{}", server(stable), server(canary));

@@ -100,9 +100,7 @@ fn instructions(arguments: &Arguments, folder: &Path, upstream: &Upstream) -> Re
     const SHORT: u64 = 500;
     const LONG: u64 = 5_500;
     let mut results = Vec::new();
-    for contestant in
-        [Contestant::BarePingora, Contestant::SerinusPlain, Contestant::SerinusFull]
-    {
+    for contestant in [Contestant::BarePingora, Contestant::SerinusPlain, Contestant::SerinusFull] {
         let short = callgrind(contestant, SHORT, arguments, folder, upstream)?;
         let long = callgrind(contestant, LONG, arguments, folder, upstream)?;
         let each = (long as f64 - short as f64) / (LONG - SHORT) as f64;
@@ -163,7 +161,8 @@ fn machine() -> Value {
         Some(String::from_utf8_lossy(&text).lines().next()?.to_owned())
     };
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown");
+    let model =
+        cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown");
     json!({
         "cpu": model,
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
