@@ -79,7 +79,7 @@ impl Watched {
     /// The checkpoint that is due and not yet kept.
     pub(crate) fn checkpoint_due(&self, now: Timestamp) -> Option<u32> {
         let passed = now.since(self.episode.alarm_at).as_secs();
-        let due = CHECKPOINTS.into_iter().filter(|at| u64::from(*at) <= passed).next_back()?;
+        let due = CHECKPOINTS.into_iter().rfind(|at| u64::from(*at) <= passed)?;
         let kept = self.episode.checkpoints.last().is_some_and(|(at, _)| *at >= due);
         (!kept).then_some(due)
     }

@@ -126,11 +126,10 @@ fn judge_calm(
 ) {
     let seen = canary.recent.canary.total();
     let silent = seen == 0 && canary.stage_age > SILENCE;
+    let has_past = canary.historical && !baseline.routes.is_empty();
     let cause = if canary.seen_in_stage < settings.min_requests || silent {
         Some(words::no_traffic(canary, settings))
-    } else if canary.recent.stable.total() == 0
-        && !(canary.historical && !baseline.routes.is_empty())
-    {
+    } else if canary.recent.stable.total() == 0 && !has_past {
         Some(words::no_telemetry(canary))
     } else if canary.worse_lately && canary.e_value >= settings.alarm_at().sqrt() {
         Some(words::ambiguous(canary, settings))
@@ -161,3 +160,6 @@ fn explained(features: &FeatureVector, forecast: &Forecast) -> Vec<FeatureValue>
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,13 @@ const SLOW_CONFIRMED_AFTER: Duration = Duration::from_secs(12);
 /// A failure that went on, but not among the last so many observations, may have just ended.
 const FRESH: u64 = 5;
 
+/// A forecast that comes this early needs this share of the latest observations to be bad: later the
+/// ratio alone is slow enough not to be fooled.
+const EARLY: Duration = Duration::from_secs(10);
+const EARLY_SHARE: f64 = 0.3;
+/// What is left of an observation's weight in that share after the next one.
+const FADING: f64 = 0.8;
+
 /// What one observation of the canary after the alarm can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Look {
@@ -108,6 +115,8 @@ pub(crate) struct Persistence {
     sum: f64,
     cleared_since: Option<Timestamp>,
     clean_run: u64,
+    /// Share of bad ones among the latest observations, fading.
+    bad_share: f64,
     seen: Look,
     probes: Background,
     live: Background,
@@ -123,6 +132,7 @@ impl Persistence {
             sum: 0.0,
             cleared_since: None,
             clean_run: 0,
+            bad_share: 0.0,
             seen: Look::default(),
             probes: Background::new(of_time),
             live: Background::new(of_time),
@@ -150,6 +160,9 @@ impl Persistence {
         self.sum = (self.sum + change).clamp(FLOOR, CEILING);
         self.seen.bad += look.bad;
         self.seen.clean += look.clean;
+        let observations = (look.bad + look.clean) as f64;
+        let kept = libm::pow(FADING, observations);
+        self.bad_share = self.bad_share * kept + look.bad as f64 / observations * (1.0 - kept);
         self.clean_run = if change > 0.0 { 0 } else { self.clean_run + look.clean };
         self.cleared_since = match self.cleared_since {
             _ if self.sum > CLEARED_BELOW => None,
@@ -185,7 +198,9 @@ impl Persistence {
 
     /// Whether the failure went on after the alarm, up to now.
     pub(crate) fn confirmed(&self, now: Timestamp) -> bool {
-        now.since(self.since) >= self.earliest
+        let age = now.since(self.since);
+        age >= self.earliest
+            && (age >= EARLY || self.bad_share >= EARLY_SHARE)
             && self.sum >= CONFIRMED_ABOVE
             && self.clean_run < FRESH
     }
@@ -222,6 +237,16 @@ mod tests {
         }
         let (test, now) = after(0.5, 20, |at| at < 1500);
         assert!(test.cleared(now), "{test:?}");
+    }
+
+    #[test]
+    fn a_stray_failure_soon_after_a_blip_confirms_nothing() {
+        for stray in (1800..12_000).step_by(200) {
+            for seconds in 3..=12 {
+                let (test, now) = after(0.5, seconds, |at| at < 1200 || at == stray);
+                assert!(!test.confirmed(now), "{stray} {seconds}: {test:?}");
+            }
+        }
     }
 
     #[test]

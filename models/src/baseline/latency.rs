@@ -56,7 +56,8 @@ impl LatencyProfile {
         self.open_age += span;
         let first = self.thresholds[0].is_none() && self.open_count >= PART_COUNT / 2;
         let due = self.open_age >= PART && self.open_count >= PART_COUNT;
-        if !due && !(first && self.open_age >= PART / 5) {
+        let early = first && self.open_age >= PART / 5;
+        if !due && !early {
             return;
         }
         let age = std::mem::take(&mut self.open_age);

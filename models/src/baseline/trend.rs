@@ -51,7 +51,7 @@ impl Trend {
 
     /// Holt's forecast that many seconds ahead; `None` before anything was seen.
     pub fn ahead(&self, seconds: f64) -> Option<f64> {
-        (self.seen > 0.0).then(|| self.level + self.slope * seconds)
+        (self.seen > 0.0).then_some(self.level + self.slope * seconds)
     }
 }
 
@@ -82,7 +82,7 @@ impl Rate {
 
     /// The share; `None` before anything was seen.
     pub fn mean(&self) -> Option<f64> {
-        (self.trials > 0.0).then(|| self.hits / self.trials)
+        if self.trials > 0.0 { Some(self.hits / self.trials) } else { None }
     }
 
     /// What the share is very likely below (Wilson's bound at two standard deviations); 1 before

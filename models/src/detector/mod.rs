@@ -189,16 +189,15 @@ impl Detector {
         // With one route "all routes" would say the same thing twice.
         let wide_routes = (self.routes.len() > 1).then_some((&self.all_routes, 0.5));
         let wide_probes = (self.probes.len() > 1).then_some((&self.all_probes, 0.5));
-        let routes =
-            self.routes.iter().map(|stream| (stream, stream.share / 2.0)).chain(wide_routes);
-        let probes =
-            self.probes.iter().map(|stream| (stream, stream.share / 2.0)).chain(wide_probes);
-        routes.for_each(|(s, share)| {
-            s.evidence(&LIVE_EVENTS, &LIVE_SHARES, share, self.margin, &mut found)
-        });
-        probes.for_each(|(s, share)| {
-            s.evidence(&PROBE_EVENTS, &PROBE_SHARES, share, self.margin, &mut found)
-        });
+        // The route that fails is named, unless all together explain it twice as well.
+        let alone = |stream| (stream, 1.0);
+        for (stream, rank) in self.routes.iter().map(alone).chain(wide_routes) {
+            stream.evidence(&LIVE_EVENTS, &LIVE_SHARES, rank, self.margin, &mut found);
+        }
+        let alone = |stream| (stream, 1.0);
+        for (stream, rank) in self.probes.iter().map(alone).chain(wide_probes) {
+            stream.evidence(&PROBE_EVENTS, &PROBE_SHARES, rank, self.margin, &mut found);
+        }
         found.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         found.truncate(count);
         found.into_iter().map(|(_, evidence)| evidence).collect()
@@ -242,3 +241,6 @@ fn share_out<const N: usize>(streams: &mut [Stream<N>], known: usize) {
         stream.share = (1.0 / (before + 1.0) - 1.0 / (after + 1.0)) / new;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,12 +71,13 @@ impl<const N: usize> Stream<N> {
         self.strands.iter().any(Strand::is_busy)
     }
 
-    /// Appends the evidence of each event that was tried, with its weight in the mixture.
+    /// Appends the evidence of each event that was tried, with its rank: by e-value, by how much
+    /// such an event matters and by the precedence of the stream.
     pub(super) fn evidence(
         &self,
         events: &[Event; N],
         shares: &[f64; N],
-        share: f64,
+        precedence: f64,
         margin: f64,
         found: &mut Vec<(f64, EventEvidence)>,
     ) {
@@ -93,7 +94,7 @@ impl<const N: usize> Stream<N> {
                 trials: Pair { stable: counts.stable.trials, canary: counts.canary.trials },
                 hits: Pair { stable: counts.stable.hits, canary: counts.canary.hits },
             };
-            found.push((share * of_event * e_value, evidence));
+            found.push((precedence * of_event * e_value, evidence));
         }
     }
 }

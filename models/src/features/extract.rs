@@ -60,6 +60,7 @@ pub(crate) fn extract(view: &View) -> FeatureVector {
         Some(f64::from(view.course.onsets)),
         excess(lately.probe),
         excess(lately.probe_slow),
+        excess(view.open.probes),
         view.open.probe_gap(),
         persistence.log_ratio().map(|ratio| ratio.clamp(-5.0, 5.0)),
         persistence.log_ratio().map(|_| libm::log1p(persistence.clean_run() as f64)),

@@ -5,7 +5,7 @@ use super::Count;
 use crate::sample::Pair;
 
 /// Terms below this share of the largest end the sum.
-const NEGLIGIBLE: f64 = 1e-17;
+const NEGLIGIBLE: f64 = 1e-13;
 
 /// `ln L_psi = a ln(psi / margin) + ln Z(margin) - ln Z(psi)` for each of `psis`, 0 for those at or
 /// below the margin; `None` where the stratum says nothing.

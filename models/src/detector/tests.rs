@@ -1,0 +1,130 @@
+use super::*;
+use crate::outcome::Outcome;
+use crate::sample::{LiveSample, ProbeResult, ProbeRound, Sample};
+use proptest::prelude::*;
+use std::time::Duration;
+
+const MARGIN: f64 = 1.25;
+
+fn settings() -> EvaluationSettings {
+    EvaluationSettings {
+        anomaly_threshold: 0.999,
+        rollback_threshold: 0.8,
+        resume_threshold: 0.2,
+        margin: MARGIN,
+        withdraw: true,
+        min_requests: 10,
+        horizon: Duration::from_secs(3600),
+        label_window: (Duration::from_secs(60), Duration::from_secs(300)),
+    }
+}
+
+fn sample(requests: u64, failures: u64) -> Sample {
+    let mut sample = Sample::default();
+    (0..requests).for_each(|at| {
+        sample.record(if at < failures { Outcome::ServerError } else { Outcome::Ok }, 5_000, 10);
+    });
+    sample
+}
+
+/// A second of `(route, failures of 20 on the canary, failures of 180 on stable)`.
+fn second(routes: &[(usize, u64, u64)]) -> ServiceTick {
+    let live = routes
+        .iter()
+        .map(|(route, canary, stable)| LiveSample {
+            route: Arc::from(format!("route-{route}")),
+            samples: Pair { stable: sample(180, *stable), canary: sample(20, *canary) },
+        })
+        .collect();
+    ServiceTick { span_ms: 1000, live, ..ServiceTick::default() }
+}
+
+fn watch(ticks: impl Iterator<Item = ServiceTick>) -> Detector {
+    let mut detector = Detector::new(Timestamp(0), MARGIN);
+    let exposure = Exposure { weight: 0.1, withdrawn: false };
+    for (at, tick) in ticks.enumerate() {
+        let now = Timestamp((at as u64 + 1) * 1000);
+        detector.observe(now, &tick, &BaselineProfile::default(), &settings(), exposure);
+    }
+    detector
+}
+
+#[test]
+fn stakes_sum_to_at_most_one() {
+    let all = LIVE_SHARES.iter().chain(&PROBE_SHARES).sum::<f64>();
+    assert!(all <= 1.0, "{all}");
+}
+
+proptest! {
+    #[test]
+    fn routes_share_at_most_the_whole_however_they_appear(batches in proptest::collection::vec(1usize..6, 1..20)) {
+        let mut streams: Vec<Stream<2>> = Vec::new();
+        for batch in batches {
+            let known = streams.len();
+            let kept: Vec<f64> = streams.iter().map(|stream| stream.share).collect();
+            (0..batch).for_each(|_| streams.push(Stream::new(Arc::from("r"), Timestamp(0))));
+            share_out(&mut streams, known);
+            let sum: f64 = streams.iter().map(|stream| stream.share).sum();
+            prop_assert!(sum < 1.0 && (sum - (1.0 - 1.0 / (streams.len() as f64 + 1.0))).abs() < 1e-9);
+            // A stake that is in play is never changed: that would not be fair.
+            prop_assert!(streams.iter().zip(kept).all(|(stream, share)| stream.share == share));
+        }
+    }
+}
+
+#[test]
+fn one_endpoint_of_seven_is_found_and_named() {
+    let routes =
+        |failures| (0..7).map(|at| (at, if at == 3 { failures } else { 0 }, 0)).collect::<Vec<_>>();
+    let detector = watch((0..20).map(|at| second(&routes(if at >= 17 { 10 } else { 0 }))));
+    assert!(detector.e_value() > 1e4, "{}", detector.e_value());
+    let strongest = &detector.strongest(1)[0];
+    assert_eq!((&*strongest.stream, strongest.event), ("route-3", Event::Failure));
+    assert_eq!((strongest.hits.canary, strongest.trials.canary), (30, 60));
+    let affected = detector.routes_affected().unwrap();
+    assert!((affected - 1.0 / 7.0).abs() < 1e-9, "{affected}");
+}
+
+#[test]
+fn a_canary_that_is_better_wins_nothing() {
+    let detector = watch((0..100).map(|_| second(&[(0, 0, 9)])));
+    assert!(detector.e_value() < 1.0);
+}
+
+#[test]
+fn a_route_that_sees_different_load_on_each_side_misleads_nobody() {
+    // The canary gets more of the route that fails for everybody: pooled it would look worse.
+    let tick = |_| {
+        let mut tick = second(&[(0, 0, 0), (1, 0, 0)]);
+        tick.live[0].samples = Pair { stable: sample(10, 5), canary: sample(100, 50) };
+        tick.live[1].samples = Pair { stable: sample(190, 0), canary: sample(10, 0) };
+        tick
+    };
+    assert!(watch((0..60).map(tick)).e_value() < 2.0);
+}
+
+#[test]
+fn twenty_rounds_that_fail_on_the_canary_alone_are_an_anomaly_and_shared_ones_none() {
+    let round = |stable, canary| ProbeRound {
+        probe: Arc::from("login"),
+        results: Pair {
+            stable: ProbeResult { outcome: stable, micros: 9_000 },
+            canary: ProbeResult { outcome: canary, micros: 9_000 },
+        },
+    };
+    let rounds = |stable, canary| {
+        watch((0..20).map(move |_| ServiceTick {
+            span_ms: 200,
+            probes: vec![round(stable, canary)],
+            ..ServiceTick::default()
+        }))
+    };
+    assert!(rounds(Outcome::Ok, Outcome::Assertion).e_value() > 1000.0);
+    assert!((rounds(Outcome::Timeout, Outcome::Assertion).e_value() - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn what_is_tolerated_is_the_margin_or_a_millisecond() {
+    assert_eq!(tolerated(100_000, 1.25), 125_000);
+    assert_eq!(tolerated(400, 1.25), 1_400);
+}
