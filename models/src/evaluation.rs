@@ -37,8 +37,9 @@ impl Verdict {
 /// One reason for a verdict: a word for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// `anomaly`, `forecast_lasting`, `forecast_passing`, `cleared`, `no_traffic`, `no_telemetry`,
-    /// `ambiguous`, `shared_fault`, `detector_only`, `warm_up`, `unresolved`, `repeated`, `operator`.
+    /// `no_anomaly`, `anomaly`, `forecast_lasting`, `forecast_passing`, `forecast_open`, `cleared`,
+    /// `no_traffic`, `no_telemetry`, `ambiguous`, `shared_fault`, `detector_only`, `warm_up`,
+    /// `historical_control`, `unresolved`, `repeated`, `operator`.
     pub code: String,
     /// In plain words, with figures.
     pub text: String,
@@ -71,20 +72,21 @@ pub enum Event {
     SlowerThanP999,
     /// Of a probe fired at both variants at once, this side alone failed.
     ProbeFailure,
-    /// Of a probe fired at both variants at once, this side was the slower by more than the margin.
+    /// Of a probe fired at both variants at once, this side alone was slower than stable's usual
+    /// (upper quartile), on the canary by more than the margin.
     ProbeSlower,
 }
 
 /// The evidence on one event of one stream (a route or a probe).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventEvidence {
-    /// The route's or the probe's name.
+    /// The route's or the probe's name; `all routes`, `all probes` for those together.
     pub stream: Arc<str>,
     /// Which event.
     pub event: Event,
     /// The e-value now: how many times better "canary is worse" explains what came than "no worse".
     pub e_value: f64,
-    /// Requests decided since the detector last started.
+    /// Requests decided since the deviation began; since the detector last started where there is none.
     pub trials: Pair<u64>,
     /// How many of them had the event.
     pub hits: Pair<u64>,
