@@ -21,6 +21,12 @@ async fn next(rounds: &mut UnboundedReceiver<Round>) -> Round {
     round.await.expect("a round in time").expect("a scheduler that lives")
 }
 
+/// Passes over rounds of other probes; panics if none of this one comes.
+async fn next_of(probe: &str, rounds: &mut UnboundedReceiver<Round>) {
+    let wait = async { while &*next(rounds).await.probe != probe {} };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("a round of that probe");
+}
+
 fn pool(version: &str, targets: &[&Target]) -> Pool {
     let targets = targets.iter().map(|target| (*target).clone()).collect();
     Pool { version: version.to_owned(), targets }
@@ -136,7 +142,7 @@ async fn a_service_without_probes_is_probed_plainly_under_suspicion_alone() {
     // A reload that gives it a probe ends the plain one.
     let service = ServiceProbes { probes: vec![every("own", 20, "/json")], ..service };
     scheduler.apply(&[service], &secrets());
-    while &*next(&mut rounds).await.probe != "own" {}
+    next_of("own", &mut rounds).await;
     assert_eq!(&*next(&mut rounds).await.probe, "own");
 }
 
@@ -153,7 +159,7 @@ async fn a_reload_restarts_changed_probes_alone_and_ends_removed_ones() {
     let again = Arc::new(ProbeDefinition::clone(&same));
     let changed = every("changed", 20, "/login");
     scheduler.apply(&[service(vec![again, changed.clone()])], &secrets());
-    while &*next(&mut rounds).await.probe != "changed" {}
+    next_of("changed", &mut rounds).await;
     assert!(stable.seen().iter().any(|seen| seen.path == "/login"));
     scheduler.apply(&[service(vec![changed])], &secrets());
     while rounds.try_recv().is_ok() {}
