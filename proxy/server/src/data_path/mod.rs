@@ -119,15 +119,11 @@ impl DataPath {
     }
 
     /// Carries requests by another configuration from now on. Routes and endpoints that stay keep
-    /// their counters and connections. Returns what only a restart can change, in words.
+    /// their counters and connections; threads and addresses of listeners stay until a restart.
     ///
     /// # Errors
     /// As [`DataPath::new`]; then nothing has changed.
-    pub fn reconfigure(
-        &self,
-        settings: &Settings,
-        table: RouteTable,
-    ) -> anyhow::Result<Vec<String>> {
+    pub fn reconfigure(&self, settings: &Settings, table: RouteTable) -> anyhow::Result<()> {
         let mut current = self.0.setup();
         let threads = self.0.workers.len();
         let setup =
@@ -151,7 +147,7 @@ impl DataPath {
         *current = setup;
         drop(current);
         self.0.reloaded.notify_one();
-        Ok(self.0.needs_restart(settings))
+        Ok(())
     }
 
     /// What was seen of `service` since the last drain, by route. Requests that have waited for
@@ -255,41 +251,6 @@ impl Inner {
             let now = settings.listeners.iter().find(|now| *now.name == *state.name)?;
             Some((&**state, now))
         })
-    }
-
-    fn needs_restart(&self, settings: &Settings) -> Vec<String> {
-        let mut words = Vec::new();
-        for state in &self.listeners {
-            let name = &state.name;
-            match settings.listeners.iter().find(|now| *now.name == **name) {
-                None => {
-                    words.push(format!("listener {name} was removed: it listens until a restart"))
-                }
-                Some(now) if now.address != state.address => words.push(format!(
-                    "listener {name} stays on {} until a restart moves it to {}",
-                    state.address, now.address
-                )),
-                Some(now) if now.certificates.is_empty() == state.certificates.is_some() => {
-                    words.push(format!(
-                        "listener {name} changes between HTTP and HTTPS at a restart"
-                    ));
-                }
-                Some(_) => {}
-            }
-        }
-        for now in &settings.listeners {
-            if !self.listeners.iter().any(|state| *state.name == *now.name) {
-                words.push(format!("listener {} is new: it listens after a restart", now.name));
-            }
-        }
-        if threads(settings) != self.workers.len() {
-            words.push(format!(
-                "server.threads stays {} until a restart makes it {}",
-                self.workers.len(),
-                threads(settings)
-            ));
-        }
-        words
     }
 }
 

