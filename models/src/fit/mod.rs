@@ -3,7 +3,8 @@
 //! Rows of one deployment resemble each other, so whatever is chosen or calibrated on rows that a fit
 //! has not seen is split by deployment, never by row.
 
-mod members;
+mod forest;
+mod logistic;
 mod platt;
 pub mod quality;
 
@@ -106,8 +107,8 @@ pub fn fit(rows: &[TrainingRow], seed: u64) -> Result<Predictor, FitError> {
             calibrated,
             seed,
         },
-        logistic: members::logistic(&design, ALPHAS[alpha])?,
-        forest: members::forest(&design, seed)?,
+        logistic: logistic::logistic(&design, ALPHAS[alpha])?,
+        forest: forest::forest(&design, seed)?,
         calibration,
         scaler,
     }))
@@ -206,13 +207,13 @@ fn cross_validate(
         }
         let scaler = scaler_of(&train);
         let (train, test) = (Design::new(&scaler, &train), Design::new(&scaler, &test));
-        let forest: Forest = members::forest(&train, seed)?;
+        let forest: Forest = forest::forest(&train, seed)?;
         for inputs in &test.inputs {
             let mean = forest.predict(inputs, &mut vec![0.0; inputs.len()]);
             held_out.forest.push(forest_log_odds(mean));
         }
         for (alpha, scores) in ALPHAS.iter().zip(&mut held_out.logistic) {
-            let logistic: Logistic = members::logistic(&train, *alpha)?;
+            let logistic: Logistic = logistic::logistic(&train, *alpha)?;
             scores.extend(test.inputs.iter().map(|inputs| logistic.log_odds(inputs)));
         }
         held_out.sustained.extend(&test.sustained);

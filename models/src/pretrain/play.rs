@@ -11,8 +11,11 @@ use std::time::Duration;
 const RAISED_PROBES: f64 = 5.0;
 /// For how long after the alarm it is looked at.
 const WATCHED: Duration = Duration::from_secs(180);
-/// For how long after the fault began an alarm is waited for.
+/// For how long an alarm is waited for after the fault began, and after it ended.
 const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE_AFTER: Duration = Duration::from_secs(10);
+/// From this age on only every fifth look is kept.
+const EVERY_LOOK_UNTIL: Duration = Duration::from_secs(20);
 /// Looks come this often from the alarm's neighbourhood on; the proxy looks early when requests fail.
 const EARLY_LOOK: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(1);
@@ -45,14 +48,16 @@ pub struct Look {
 }
 
 /// Plays a release until 180 s after its first alarm: users leave at the alarm, probes go on at a
-/// raised rate. Empty if there is no alarm within two minutes of the fault. `age` is how long the
-/// release had been out when the world began; `hasty` looks four times a second up to 5 s after the alarm.
+/// raised rate. Empty if there is no alarm within two minutes of the fault's begin and ten seconds of
+/// its end. `age` is how long the release had been out when the world began; `hasty` looks four times
+/// a second up to 5 s after the alarm.
 pub fn play(mut world: World, age: Duration, hasty: bool) -> Vec<Look> {
     let start = Timestamp(1_700_000_000_000);
     let mut evaluator = Evaluator::new(settings(), start);
     let begun = start + age;
     let (weight, routine) = (world.service().weight, world.service().probe_rate);
-    let fault = world.fault().map_or(Duration::ZERO, |(begins, _)| begins);
+    let (fault, ends) = world.fault().unwrap_or_default();
+    let give_up = ends.map_or(Duration::MAX, |ends| ends + PATIENCE_AFTER).min(fault + PATIENCE);
 
     let mut looks = vec![];
     let mut alarm: Option<Duration> = None;
@@ -65,12 +70,11 @@ pub fn play(mut world: World, age: Duration, hasty: bool) -> Vec<Look> {
         let elapsed = world.elapsed();
         let now = begun + elapsed;
         evaluator.observe(now, &tick, exposure);
-        let suspicion = evaluator.evidence(now).suspicion;
         if alarm.is_none() {
             if evaluator.features(now).is_some() {
                 alarm = Some(elapsed);
                 evaluator.mark_withdrawn(now);
-            } else if elapsed > fault + PATIENCE {
+            } else if elapsed > give_up {
                 return looks;
             }
         }
@@ -78,13 +82,14 @@ pub fn play(mut world: World, age: Duration, hasty: bool) -> Vec<Look> {
         if elapsed - alarm > WATCHED {
             return looks;
         }
-        if let Some(features) = evaluator.features(now) {
-            looks.push(Look {
-                age: elapsed - alarm,
-                fault_age: elapsed.saturating_sub(fault),
-                features,
-                confirmed: suspicion.is_some_and(|suspicion| suspicion.confirmed),
-            });
+        let age = elapsed - alarm;
+        if age > EVERY_LOOK_UNTIL && age.as_secs() % 5 != 0 {
+            continue;
+        }
+        let suspicion = evaluator.evidence(now).suspicion;
+        let confirmed = suspicion.as_ref().is_some_and(|suspicion| suspicion.confirmed);
+        if let Some(features) = suspicion.and_then(|suspicion| suspicion.features) {
+            looks.push(Look { age, fault_age: elapsed.saturating_sub(fault), features, confirmed });
         }
     }
 }

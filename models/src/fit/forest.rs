@@ -1,48 +1,23 @@
-//! `smartcore`'s logistic regression and forest, brought into the model's plain numbers.
+//! `smartcore`'s regression forest, brought into the model's plain numbers.
 //!
-//! Coefficients and thresholds are rounded: the last digits of `exp` differ between machines, and a
-//! model must come out the same on each.
+//! Means and thresholds are rounded: that halves the file.
 
 use super::{Design, FitError};
-use crate::predictor::{Forest, Logistic, Tree};
+use crate::predictor::{Forest, Tree};
 use serde::Deserialize;
 use smartcore::ensemble::random_forest_regressor::{
     RandomForestRegressor, RandomForestRegressorParameters,
 };
-use smartcore::linalg::basic::arrays::Array;
 use smartcore::linalg::basic::matrix::DenseMatrix;
-use smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const TREES: usize = 150;
-/// Levels of a tree, the root's included: at most 32 leaves.
-const DEPTH: u16 = 6;
+/// Levels of a tree, the root's included: six questions, at most 64 leaves.
+const DEPTH: u16 = 7;
 /// Fewest rows in a leaf.
 const LEAF: usize = 5;
 
 type Matrix = DenseMatrix<f64>;
-
-/// L2 logistic regression.
-pub(super) fn logistic(design: &Design, alpha: f64) -> Result<Logistic, FitError> {
-    let refused = |reason| FitError::Member { member: "logistic regression", reason };
-    let labels: Vec<u32> = design.sustained.iter().map(|s| u32::from(*s)).collect();
-    let fitted = guarded(|| {
-        let parameters = LogisticRegressionParameters::default().with_alpha(alpha);
-        let model = LogisticRegression::fit(&matrix(design)?, &labels, parameters)?;
-        // Classes are sorted: the second one, whose odds these are, is 1, "sustained".
-        let coefficients: Vec<f64> = model.coefficients().iterator(0).copied().collect();
-        Ok((coefficients, *model.intercept().get((0, 0))))
-    });
-    let (coefficients, intercept) = fitted.map_err(refused)?;
-    if !coefficients.iter().all(|c| c.is_finite()) || !intercept.is_finite() {
-        return Err(refused("it did not converge".to_owned()));
-    }
-    Ok(Logistic {
-        alpha,
-        intercept: rounded(intercept, 1e-5),
-        coefficients: coefficients.into_iter().map(|c| rounded(c, 1e-5)).collect(),
-    })
-}
 
 /// Regression forest on labels of 0 and 1, whose leaf means are probabilities.
 pub(super) fn forest(design: &Design, seed: u64) -> Result<Forest, FitError> {
@@ -178,15 +153,6 @@ mod tests {
             let mean = ours.predict(row, &mut [0.0; 4]);
             assert!((mean - theirs).abs() < 1e-3, "{mean} {theirs}: more than rounding");
         }
-    }
-
-    #[test]
-    fn the_logistic_member_finds_the_direction_that_was_planted() {
-        let mut design = design(400);
-        design.sustained = design.inputs.iter().map(|row| row[2] > 0.0).collect();
-        let fitted = logistic(&design, 1.0).unwrap();
-        assert!(fitted.coefficients[2] > 1.0, "{fitted:?}");
-        assert!([0, 1, 3].iter().all(|&i| fitted.coefficients[i].abs() < 0.5), "{fitted:?}");
     }
 
     #[test]
