@@ -5,6 +5,8 @@ use serinus_models::{Outcome, ProbeRound};
 use serinus_probes::{Pool, Round, Runs, Scheduler, ServiceProbes, Target, Urgency};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// A scheduler whose rounds come out of a channel.
@@ -207,4 +209,20 @@ async fn one_round_at_a_time_goes_on_and_the_others_are_left_out_and_counted() {
     assert_eq!(next(&mut rounds).await.left_out, 0);
     let second = next(&mut rounds).await;
     assert!((3..20).contains(&second.left_out), "{}", second.left_out);
+}
+
+#[tokio::test]
+async fn a_reload_leaves_a_round_of_an_unchanged_probe_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = Target::plain(listener.local_addr().unwrap().to_string());
+    let (mut scheduler, mut rounds) = scheduler();
+    let same = every("same", 3_600_000, "/");
+    let service = |probe| checkout(pool("1", &[&target]), None, vec![probe]);
+    scheduler.apply(&[service(same.clone())], &secrets());
+    scheduler.urgency("checkout", Urgency::Suspicion);
+    let (mut stream, _) = listener.accept().await.unwrap();
+    scheduler.apply(&[service(Arc::new(ProbeDefinition::clone(&same)))], &secrets());
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    let round = next(&mut rounds).await;
+    assert!(round.runs.each().all(|(_, run)| run.outcome == Outcome::Ok));
 }
