@@ -2,7 +2,7 @@
 
 use super::board::{Board, Model};
 use super::clock::Clock;
-use super::journal::{Answer, Entry, Health, Journal, Line, Reader, Restored, Selection};
+use super::journal::{Answer, Entry, Health, Journal, Line, Look, Reader, Restored, Selection};
 use super::judgement::Judgement;
 use super::looking::{self, GLANCE_EVERY, Rhythm};
 use super::numbering::Numbering;
@@ -11,7 +11,9 @@ use super::request::{Refusal, Request};
 use serde_json::{Value, json};
 use serinus_config::Settings;
 use serinus_models::Timestamp;
-use serinus_rollout::{Command, Input, Output, Record, RecordKind, ServiceState, Ticket, Urgency};
+use serinus_rollout::{
+    Command, Input, Output, Phase, Record, RecordKind, ServiceState, Ticket, Urgency,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -127,11 +129,27 @@ impl Conductor {
             let Parts { data_path, scheduler, resources, .. } = &self.parts;
             let tick = looking::gather(&service, span_ms, data_path, scheduler, resources);
             used.insert(service.clone(), tick.resources);
+            if self.is_judged(&service) {
+                let at = self.clock.now();
+                self.journal.look(Look { at, service: service.clone(), tick: tick.clone() });
+            }
             self.tell(Input::Observed { service, tick });
         }
         self.board.resources.store(Arc::new(used));
         self.tell(Input::Tick);
         true
+    }
+
+    /// Whether what is seen of a service can still decide something: its looks are kept for a replay.
+    fn is_judged(&self, service: &str) -> bool {
+        let services = self.board.services.load();
+        services.iter().find(|status| &*status.name == service).is_some_and(|status| {
+            match status.phase {
+                Phase::Progressing | Phase::Paused => true,
+                Phase::RolledBack => status.last_label.is_none(),
+                Phase::Idle | Phase::Promoted => false,
+            }
+        })
     }
 
     fn answer(&mut self, request: Request) {

@@ -12,7 +12,7 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use queue::Line;
+pub(crate) use queue::{Line, Look};
 pub(crate) use read::{Entry, Reader, Selection};
 pub(crate) use store::Restored;
 
@@ -90,6 +90,11 @@ impl Journal {
     /// Hands a record over without waiting; says whether it could be queued. If not, no answer follows.
     pub(crate) fn append(&self, line: Line) -> bool {
         self.queue.push(line)
+    }
+
+    /// Hands over what the judgement is about to be shown.
+    pub(crate) fn look(&self, look: Look) {
+        self.queue.push_look(look);
     }
 
     /// How it does, now and later.

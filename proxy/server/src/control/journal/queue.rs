@@ -1,14 +1,17 @@
 //! What waits to be written. Held for moments only, never while the disk works.
 
+use serinus_models::{ServiceTick, Timestamp};
 use serinus_rollout::{Record, Ticket};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Beyond this, what exposes users is refused; what protects them still gets in.
 const MAX_EXPOSING: usize = 1_024;
 /// Beyond this the oldest are lost: the disk has not answered for a very long time.
 const MAX_LINES: usize = 20_000;
+/// Beyond this the oldest looks are lost: they are needed for a replay, not for a decision.
+const MAX_LOOKS: usize = 4_096;
 
 /// A record on its way to the disk.
 #[derive(Debug, Clone)]
@@ -21,8 +24,27 @@ pub(crate) struct Line {
     pub(crate) record: Record,
 }
 
+/// What the judgement was shown: with the records it makes a decision replayable.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// Of which service.
+    pub(crate) service: Arc<str>,
+    /// What was seen.
+    pub(crate) tick: ServiceTick,
+}
+
+/// What is written in one transaction. Looks come before the records that rest on them.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) looks: Vec<Look>,
+    pub(super) lines: Vec<Line>,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
+    looks: VecDeque<Look>,
     lines: VecDeque<Line>,
     closed: bool,
 }
@@ -48,17 +70,30 @@ impl Queue {
         true
     }
 
-    /// Everything that waits, after at most `patience`; `None` once closed and empty.
-    pub(super) fn take(&self, patience: Duration) -> Option<Vec<Line>> {
+    /// Adds a look, to be written with the next record, or after a while without one.
+    pub(super) fn push_look(&self, look: Look) {
+        let mut waiting = self.lock();
+        if waiting.looks.len() >= MAX_LOOKS {
+            waiting.looks.pop_front();
+        }
+        waiting.looks.push_back(look);
+    }
+
+    /// Everything that waits, as soon as there is a record or after `patience`; `None` once closed
+    /// and empty.
+    pub(super) fn take(&self, patience: Duration) -> Option<Batch> {
         let waiting = self.lock();
         let (mut waiting, _) = self
             .arrived
             .wait_timeout_while(waiting, patience, |w| w.lines.is_empty() && !w.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        if waiting.closed && waiting.lines.is_empty() {
+        if waiting.closed && waiting.lines.is_empty() && waiting.looks.is_empty() {
             return None;
         }
-        Some(waiting.lines.drain(..).collect())
+        Some(Batch {
+            looks: waiting.looks.drain(..).collect(),
+            lines: waiting.lines.drain(..).collect(),
+        })
     }
 
     pub(super) fn close(&self) {

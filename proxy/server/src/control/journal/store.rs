@@ -1,5 +1,6 @@
 //! The journal's file: SQLite in WAL mode, every commit on the disk before it is answered.
 
+use super::queue::Look;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use serinus_rollout::{Record, RecordKind, ServiceState};
 use std::fs::{self, File, TryLockError};
@@ -32,7 +33,16 @@ const TABLES: &str = "
         label   TEXT NOT NULL,
         body    TEXT NOT NULL      -- features, evidence and label, JSON
     ) STRICT;
+    CREATE TABLE looks (           -- what the judgement was shown, while a release was on trial
+        at      INTEGER NOT NULL,
+        service TEXT NOT NULL,
+        body    TEXT NOT NULL      -- the tick, JSON
+    ) STRICT;
+    CREATE INDEX looks_by_time ON looks (at);
 ";
+
+/// Looks are kept for so long before the newest one, in milliseconds: seven days.
+const LOOKS_KEPT: u64 = 7 * 24 * 3_600 * 1_000;
 
 /// Why the journal cannot be used, and what a person can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -136,22 +146,37 @@ impl Store {
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
     }
 
-    /// Writes the records in one transaction. When this returns they are on the disk, all of them,
+    /// Writes looks and records in one transaction. When this returns they are on the disk, all of them,
     /// under the numbers given, or the next free ones where those are taken.
     pub(crate) fn append<'a>(
         &mut self,
+        looks: &[Look],
         rows: impl IntoIterator<Item = StoredRow<'a>>,
     ) -> Result<(), StoreError> {
         let in_place = identity(&self.path).is_ok_and(|now| now == self.identity);
         if !in_place {
             return Err(StoreError::Replaced { path: self.path.clone() });
         }
-        self.write(rows).map_err(|error| describe(&self.path, error))
+        self.write(looks, rows).map_err(|error| describe(&self.path, error))
     }
 
-    fn write<'a>(&mut self, rows: impl IntoIterator<Item = StoredRow<'a>>) -> rusqlite::Result<()> {
+    fn write<'a>(
+        &mut self,
+        looks: &[Look],
+        rows: impl IntoIterator<Item = StoredRow<'a>>,
+    ) -> rusqlite::Result<()> {
         let mut last_id = self.last_id;
         let transaction = self.connection.transaction()?;
+        for Look { at, service, tick } in looks {
+            transaction
+                .prepare("INSERT INTO looks (at, service, body) VALUES (?, ?, ?)")?
+                .execute(params![at.0, &**service, json(tick)?])?;
+        }
+        if let Some(newest) = looks.last() {
+            transaction
+                .prepare("DELETE FROM looks WHERE at < ?")?
+                .execute([newest.at.0.saturating_sub(LOOKS_KEPT)])?;
+        }
         for StoredRow { id, record, is_last_word } in rows {
             let id = if is_free(&transaction, id, last_id)? { id } else { last_id + 1 };
             last_id = last_id.max(id);

@@ -1,6 +1,6 @@
 use super::store::FILE_NAME;
 use super::*;
-use serinus_models::Timestamp;
+use serinus_models::{ServiceTick, Timestamp};
 use serinus_rollout::{Phase, Record, RecordKind, ServiceState};
 use serinus_routing::Weight;
 use std::fs;
@@ -242,6 +242,25 @@ fn episodes_are_kept_with_their_label() {
         .query_row("SELECT service, label FROM episodes", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap();
     assert_eq!(row, ("checkout".to_owned(), "transient".to_owned()));
+}
+
+#[test]
+fn what_a_decision_was_shown_is_on_the_disk_with_it_and_old_looks_are_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = start(directory.path());
+    let week = 7 * 24 * 3_600 * 1_000;
+    let tick = ServiceTick { span_ms: 1_000, ..ServiceTick::default() };
+    let look = |at| Look { at: Timestamp(at), service: "checkout".into(), tick: tick.clone() };
+    for at in [1, 2, week + 2] {
+        bench.journal.look(look(at));
+    }
+    assert!(bench.append(rolled_back(week + 2)));
+    let connection = rusqlite::Connection::open(directory.path().join(FILE_NAME)).unwrap();
+    let mut statement = connection.prepare("SELECT at, body FROM looks ORDER BY at").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let rows: Vec<(u64, String)> = rows.map(Result::unwrap).collect();
+    assert_eq!(rows.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [2, week + 2]);
+    assert_eq!(serde_json::from_str::<ServiceTick>(&rows[0].1).unwrap(), tick);
 }
 
 #[test]

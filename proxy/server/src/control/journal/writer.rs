@@ -1,6 +1,6 @@
 //! The thread that writes: takes what is queued, commits it as one, answers, and never gives up.
 
-use super::queue::{Line, Queue};
+use super::queue::{Batch, Line, Look, Queue};
 use super::store::{Restored, Store, StoreError, StoredRow};
 use super::{Answer, Health};
 use arc_swap::ArcSwap;
@@ -14,6 +14,9 @@ use std::time::{Duration, Instant, SystemTime};
 /// Records that nobody brings again, kept in memory while they cannot be written; beyond it the
 /// oldest go.
 const MAX_KEPT: usize = 1_000;
+
+/// How long looks wait for a record to be written with.
+const LOOKS_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Writer<A> {
     directory: PathBuf,
@@ -62,17 +65,17 @@ impl<A: Fn(Answer)> Writer<A> {
     pub(super) fn run(mut self) {
         loop {
             let patience = match self.store {
-                Some(_) => Duration::MAX,
+                Some(_) => LOOKS_WAIT,
                 None => self.retry_at.saturating_duration_since(Instant::now()),
             };
-            let Some(lines) = self.queue.take(patience) else { break };
+            let Some(Batch { looks, lines }) = self.queue.take(patience) else { break };
             if self.store.is_none() && Instant::now() >= self.retry_at {
                 let first = !self.known;
                 if let Some(restored) = self.open().filter(|_| first) {
                     (self.answer)(Answer::Opened(restored));
                 }
             }
-            self.write(lines);
+            self.write(&looks, lines);
         }
         if !self.kept.is_empty() && self.open().is_none() {
             let lost = self.kept.len();
@@ -113,7 +116,7 @@ impl<A: Fn(Answer)> Writer<A> {
         let kept = self.kept.iter();
         let kept =
             kept.map(|Line { id, record, .. }| StoredRow { id: *id, record, is_last_word: false });
-        store.append(missing.into_iter().chain(kept))?;
+        store.append(&[], missing.into_iter().chain(kept))?;
         let restored = store.restored()?;
         self.kept.clear();
         self.known = true;
@@ -124,14 +127,14 @@ impl<A: Fn(Answer)> Writer<A> {
         Ok(restored)
     }
 
-    fn write(&mut self, lines: Vec<Line>) {
-        if lines.is_empty() {
+    fn write(&mut self, looks: &[Look], lines: Vec<Line>) {
+        if looks.is_empty() && lines.is_empty() {
             return;
         }
-        let mut outcome = self.append(&lines);
+        let mut outcome = self.append(looks, &lines);
         if matches!(outcome, Some(Err(StoreError::Replaced { .. }))) {
             // Somebody moved the file away: begin a new one at once.
-            outcome = self.open().and_then(|_| self.append(&lines));
+            outcome = self.open().and_then(|_| self.append(looks, &lines));
         }
         match outcome {
             Some(Ok(())) => {
@@ -151,7 +154,7 @@ impl<A: Fn(Answer)> Writer<A> {
     }
 
     /// `None` where there is no open file.
-    fn append(&mut self, lines: &[Line]) -> Option<Result<(), StoreError>> {
+    fn append(&mut self, looks: &[Look], lines: &[Line]) -> Option<Result<(), StoreError>> {
         let store = self.store.as_mut()?;
         let mut newest = self.newest.clone();
         let mut rows = Vec::with_capacity(lines.len());
@@ -162,7 +165,7 @@ impl<A: Fn(Answer)> Writer<A> {
                 is_last_word: is_last_word(&mut newest, *id, record),
             });
         }
-        let outcome = store.append(rows.iter().copied());
+        let outcome = store.append(looks, rows.iter().copied());
         if outcome.is_ok() {
             self.newest = newest;
             for StoredRow { id, record, .. } in rows.into_iter().filter(|row| row.is_last_word) {
