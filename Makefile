@@ -58,9 +58,10 @@ lint: setup-build ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-bench: setup-bench ## the hot path, and side by side with other proxies; results are printed, records are kept in benches/runs
-	cargo build --locked --profile dist -p serinus
-	cargo bench --locked -p serinus-benches
+bench: setup-bench ## nanoseconds of the hot path, CPU and instructions per request beside other proxies; records are kept in benches/runs
+	cargo build --locked --profile dist -p serinus -p serinus-benches --bins
+	cargo bench --locked --profile dist -p serinus-benches --bench hot_path
+	./target/dist/cpu_per_request --serinus target/dist/serinus --bare target/dist/bare_pingora --instructions
 
 install: setup-build ## the shipped build into PREFIX/bin (default /usr/local)
 	cargo build --locked --profile dist -p serinus

@@ -44,12 +44,13 @@ impl Running {
         Ok(ticks as f64 / 100.0) // USER_HZ is 100 on every Linux we know
     }
 
-    /// Asks the process to end and waits for it.
+    /// Asks the process to end and waits for it. SIGINT: on SIGTERM Pingora's own server sleeps
+    /// for its whole grace period of five minutes.
     ///
     /// # Errors
     /// It does not end within 30 s.
     pub fn finish(mut self) -> Result<()> {
-        Command::new("kill").arg("-TERM").arg(self.0.id().to_string()).status()?;
+        Command::new("kill").arg("-INT").arg(self.0.id().to_string()).status()?;
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.0.try_wait()?.is_none() {
             if Instant::now() > deadline {
