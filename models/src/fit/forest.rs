@@ -11,9 +11,9 @@ use smartcore::ensemble::random_forest_regressor::{
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-const TREES: usize = 150;
-/// Levels of a tree, the root's included: six questions, at most 64 leaves.
-const DEPTH: u16 = 7;
+const TREES: usize = 100;
+/// Levels of a tree, the root's included: seven questions, at most 128 leaves.
+const DEPTH: u16 = 8;
 /// Fewest rows in a leaf.
 const LEAF: usize = 5;
 
@@ -28,7 +28,7 @@ pub(super) fn forest(design: &Design, seed: u64) -> Result<Forest, FitError> {
         .with_n_trees(TREES)
         .with_max_depth(DEPTH)
         .with_min_samples_leaf(LEAF)
-        .with_m((width / 3).max(1))
+        .with_m((width / 2).max(1))
         .with_seed(seed);
     let fitted = guarded(|| {
         let forest = RandomForestRegressor::fit(&matrix(design)?, &labels, parameters.clone())?;
@@ -141,7 +141,7 @@ mod tests {
             .with_n_trees(TREES)
             .with_max_depth(DEPTH)
             .with_min_samples_leaf(LEAF)
-            .with_m(1)
+            .with_m(2)
             .with_seed(5);
         let theirs = RandomForestRegressor::fit(&matrix(&design).unwrap(), &labels, parameters)
             .unwrap()

@@ -95,11 +95,11 @@ fn newton_step(design: &Design, weights: &[f64], alpha: f64) -> Result<Vec<f64>,
         if at + 1 < width {
             gradient[at] += alpha * weights[at];
         }
-        for other in 0..at {
-            hessian[other][at] = hessian[at][other];
-        }
     }
     let gradient = DenseMatrix::from_2d_vec(&gradient.into_iter().map(|g| vec![g]).collect())?;
+    // Only the lower half was summed.
+    let mirrored = |row: usize| (0..width).map(|at| hessian[row.max(at)][row.min(at)]).collect();
+    let hessian: Vec<Vec<f64>> = (0..width).map(mirrored).collect();
     let step = DenseMatrix::from_2d_vec(&hessian)?.cholesky_solve_mut(gradient)?;
     Ok(smartcore::linalg::basic::arrays::Array::iterator(&step, 0).copied().collect())
 }

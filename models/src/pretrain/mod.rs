@@ -31,7 +31,7 @@ const TEST_RELEASES: u64 = 1500;
 /// Faults that need load are left out: without users nobody can know, so their label is `censored`.
 const MIX: [(Family, u32); 22] = [
     (Family::DeadOnArrival, 16),
-    (Family::ErrorStep, 14),
+    (Family::ErrorStep, 20),
     (Family::SlowLeak, 2),
     (Family::GcSawtooth, 2),
     (Family::SlowStep, 4),
@@ -45,7 +45,7 @@ const MIX: [(Family, u32); 22] = [
     (Family::HangsLasting, 2),
     (Family::ZoneLost, 2),
     (Family::Blip, 30),
-    (Family::ColdStart, 12),
+    (Family::ColdStart, 24),
     (Family::ColdCache, 3),
     (Family::SingleRestart, 12),
     (Family::ResetsPassing, 2),

@@ -83,7 +83,7 @@ pub fn play(mut world: World, age: Duration, hasty: bool) -> Vec<Look> {
             return looks;
         }
         let age = elapsed - alarm;
-        if age > EVERY_LOOK_UNTIL && age.as_secs() % 5 != 0 {
+        if age > EVERY_LOOK_UNTIL && !age.as_secs().is_multiple_of(5) {
             continue;
         }
         let suspicion = evaluator.evidence(now).suspicion;

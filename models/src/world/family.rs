@@ -162,7 +162,9 @@ impl Family {
                 vec![Fault::lasting(0.0, Effect::failing(share, outcome))]
             }
             Family::ErrorStep => {
-                let share = dice.pick(0.003, &[0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0]);
+                // All or a half, where one thing is broken, as often as a few, where it depends.
+                let some = dice.scale(0.003, 1.0);
+                let share = dice.pick(some, &[some, 0.2, 0.5, 1.0, 1.0]);
                 vec![Fault::lasting(onset, Effect::failing(share, ServerError))]
             }
             Family::SlowLeak => {
@@ -242,8 +244,8 @@ impl Family {
             }
             Family::ColdStart => {
                 let length = dice.scale(3.0, 90.0);
-                // Most are only slow; some answer 503 or too late to a part of the requests.
-                let unready = if dice.chance(0.4) { dice.between(0.02, 0.5) } else { 0.0 };
+                // Some are only slow; most answer 503 or too late to a part of the requests.
+                let unready = if dice.chance(0.6) { dice.between(0.02, 0.5) } else { 0.0 };
                 let outcome = dice.pick(ServerError, &[Timeout]);
                 let effect = Effect {
                     slow_share: 1.0,
