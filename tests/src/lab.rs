@@ -164,9 +164,7 @@ impl Lab {
             if let Some(status) = self.proxy.ended() {
                 panic!("the proxy ended: {status}\n{}", self.log());
             }
-            // Alive is enough: a case may want a proxy that is not ready.
-            let alive = self.admin.get("/api/v1/services").await.is_ok();
-            if alive && tokio::net::TcpStream::connect(self.web).await.is_ok() {
+            if self.admin.get("/ready").await.is_ok() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
