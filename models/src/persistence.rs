@@ -9,6 +9,9 @@ use std::time::Duration;
 
 /// An excess above this is tested as if it were this: a probe may see only a part of what users saw.
 const MOST_EXCESS: f64 = 0.3;
+/// From so many failures on, and at this rate, what is seen right after the alarm is a gross failure.
+const GROSS_FROM: u64 = 3;
+const GROSS_EXCESS: f64 = 0.2;
 /// An excess below this cannot be told from none in any useful time.
 const LEAST_EXCESS: f64 = 0.005;
 /// Failures that happen to stable too, at the least: a single one is not proof.
@@ -160,6 +163,9 @@ impl Persistence {
         self.sum = (self.sum + change).clamp(FLOOR, CEILING);
         self.seen.bad += look.bad;
         self.seen.clean += look.clean;
+        if now.since(self.since) <= CONFIRMED_AFTER {
+            self.correct_excess(background);
+        }
         let observations = (look.bad + look.clean) as f64;
         let kept = libm::pow(FADING, observations);
         self.bad_share = self.bad_share * kept + look.bad as f64 / observations * (1.0 - kept);
@@ -169,6 +175,15 @@ impl Persistence {
             None => Some(now),
             since => since,
         };
+    }
+
+    /// What fired may have been dated too early and so taken for slight; taken for slight, a gross
+    /// failure that ended would take minutes to clear, and a stray one would confirm it.
+    fn correct_excess(&mut self, background: f64) {
+        let rate = self.seen.bad as f64 / (self.seen.bad + self.seen.clean) as f64 - background;
+        if self.seen.bad >= GROSS_FROM && rate >= GROSS_EXCESS {
+            self.excess = self.excess.max(rate.min(MOST_EXCESS));
+        }
     }
 
     /// When the alarm was.
@@ -254,6 +269,12 @@ mod tests {
         let (test, now) = after(0.02, 20, |_| false);
         assert!(!test.cleared(now), "{test:?}");
         let (test, now) = after(0.02, 120, |_| false);
+        assert!(test.cleared(now), "{test:?}");
+    }
+
+    #[test]
+    fn a_gross_failure_that_was_taken_for_slight_clears_like_a_gross_one() {
+        let (test, now) = after(0.015, 15, |at| at < 1500);
         assert!(test.cleared(now), "{test:?}");
     }
 
