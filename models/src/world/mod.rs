@@ -100,6 +100,9 @@ pub struct World {
     next_probe: usize,
     /// Growth of the canary's memory since its start, relative to what it was.
     memory_growth: f64,
+    /// What little traffic does to the canary's CPU per request: fixed costs shared by few requests,
+    /// cold code, readings that fall between them. Nothing to judge a release by.
+    cpu_bias: f64,
 }
 
 impl World {
@@ -144,9 +147,10 @@ impl World {
         faults: Vec<Fault>,
         truth: Truth,
         traffic: Traffic,
-        dice: Dice,
+        mut dice: Dice,
     ) -> World {
         World {
+            cpu_bias: dice.scale(0.6, 2.5),
             truth,
             service,
             traffic,
@@ -368,7 +372,10 @@ impl World {
             self.memory_growth = 0.0;
         }
         let mut of = |served: u64, factor: f64, memory: f64, restarts: u32| {
-            let per_request = self.service.cpu_per_request * factor * self.dice.between(0.9, 1.1);
+            // A reading covers few requests or many.
+            let noise = 1.0 + 3.0 / (served as f64 + 3.0);
+            let noise = self.dice.scale(1.0 / noise, noise) * self.dice.between(0.9, 1.1);
+            let per_request = self.service.cpu_per_request * factor * noise;
             Resources {
                 cpu_cores: Some(per_request * served as f64 / span.as_secs_f64()),
                 cpu_seconds_per_request: (served > 0).then_some(per_request),
@@ -378,7 +385,7 @@ impl World {
         };
         Pair {
             stable: of(served.stable, 1.0, 1.0, 0),
-            canary: of(served.canary, cpu, 1.0 + self.memory_growth, restarts),
+            canary: of(served.canary, cpu * self.cpu_bias, 1.0 + self.memory_growth, restarts),
         }
     }
 }
