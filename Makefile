@@ -52,7 +52,7 @@ demo: build ## a canary fails under real traffic and is rolled back; FAULT=error
 
 test: setup-test ## every test, end to end included
 	cargo build --locked --workspace --bins --tests
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 lint: setup-build ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
