@@ -137,3 +137,15 @@ async fn a_rolled_back_version_stays_out_until_it_changes_or_gets_a_retry() {
         lab.until("in again", |s| s["phase"] == "progressing" && s["weight"] == 50.0).await;
     assert_eq!(status["canary"]["version"], "1.9.1");
 }
+
+#[tokio::test]
+async fn probes_go_on_after_the_rollback_and_tell_what_the_episode_was() {
+    let setup = Setup { rollout: "label_window = [\"3s\", \"8s\"]", ..Setup::default() };
+    let (lab, _) = failing(setup, FaultKind::Errors, 1.0).await;
+    let event = lab.until_event("episode_labelled").await;
+    let labelled = lab.admin.get(&format!("/api/v1/decisions/{}", event["id"])).await.unwrap();
+    let episode = &labelled["details"];
+    assert_eq!(episode["label"], "sustained", "{labelled:#}");
+    assert!(!episode["checkpoints"][0][1].as_array().unwrap().is_empty(), "{labelled:#}");
+    assert!(is_rolled_back(&lab.status().await));
+}
