@@ -200,6 +200,10 @@ fn without_a_journal_nobody_is_exposed_and_with_it_again_the_rollout_starts() {
             let reasons = simulation.status("shop").reasons;
             assert!(reasons.iter().any(|reason| reason.code == "no_journal"), "{reasons:?}");
         }
+        if second == 45 {
+            // Half a minute without users is no part of the twenty seconds that the stage must hold.
+            assert_eq!(simulation.status("shop").stage, 0);
+        }
     }
     assert!(!simulation.weight("shop").is_zero());
 }

@@ -77,7 +77,7 @@ impl Controller {
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
         match input {
             Input::Observed { service, tick } => self.observed(now, &service, &tick),
-            Input::Tick => self.retry_unsaved(),
+            Input::Tick => self.retry_unsaved(now),
             Input::Command { service, command } => {
                 // A caller who wants to know why not uses `command`.
                 let _refused = self.order(now, &service, command);
@@ -198,7 +198,9 @@ impl Controller {
     fn durable(&mut self, now: Timestamp, ticket: Ticket) {
         self.unacknowledged.remove(&ticket);
         let Some(at) = self.waiting_for(ticket) else { return };
-        if let Some(Pending { change, .. }) = self.services[at].pending.take() {
+        if let Some(Pending { mut change, .. }) = self.services[at].pending.take() {
+            // The hold counts from when users are there, not from when the disk was asked.
+            change.state.stage_started = now;
             let record = self.record_of(now, at, &change);
             self.services[at].unwritable = false;
             self.services[at].apply(now, &change);
@@ -228,13 +230,14 @@ impl Controller {
     }
 
     /// Writes again what could not be written: called at every tick, so about once a second.
-    fn retry_unsaved(&mut self) {
+    fn retry_unsaved(&mut self, now: Timestamp) {
         for record in std::mem::take(&mut self.unsaved) {
             self.append(record);
         }
         for at in 0..self.services.len() {
-            if let Some(change) = self.services[at].unstarted.take() {
-                let now = change.state.stage_started;
+            if let Some(mut change) = self.services[at].unstarted.take() {
+                change.state.rollout_started = now;
+                change.state.stage_started = now;
                 self.change(now, at, change);
             }
         }
