@@ -82,7 +82,7 @@ async fn observe_mode_decides_and_moves_nobody() {
         let observed = |kind: &str| {
             events.iter().any(|event| event["kind"] == kind && event["observed_only"] == true)
         };
-        if observed("withdrawn") || observed("rolled_back") {
+        if observed("rolled_back") {
             break events;
         }
         assert!(Instant::now() < deadline, "nothing was decided: {events:#?}");
@@ -93,6 +93,12 @@ async fn observe_mode_decides_and_moves_nobody() {
             && event["observed_only"] != true
     };
     assert!(!decided.iter().any(acted), "{decided:#?}");
+    let (_, page) = lab.metrics().await;
+    let ended = |line: &&str| {
+        line.starts_with("serinus_rollouts_total{") && line.contains("\"rolled_back\"")
+    };
+    let ended = page.lines().find(ended).expect("a counter of rollouts taken back");
+    assert!(ended.ends_with(" 0"), "no rollout ended: {ended}");
     let status = lab.status().await;
     assert_eq!(status["weight"], 30.0, "{status:#}");
     let before = lab.canary.counts(0).await.unwrap()["user"].as_u64().unwrap();

@@ -282,7 +282,10 @@ impl Conductor {
         let id = self.numbering.of(&record);
         self.add_thresholds(&mut record);
         super::announce::log(id, &record);
-        self.board.count(record.service.as_ref(), record.kind);
+        // What observe mode would have done did not end a rollout.
+        if record.details["observed_only"] != true {
+            self.board.count(record.service.as_ref(), record.kind);
+        }
         self.board.events.publish(Entry { id, record });
     }
 
