@@ -1,10 +1,11 @@
 //! Signals: a new configuration, a wrong one, many of them, and the end.
 
 use nix::sys::signal::Signal;
-use serinus_tests::browser::Browser;
+use serinus_tests::browser::{Answer, Browser};
 use serinus_tests::lab::{DEADLINE, Lab, command};
 use serinus_tests::setup::Setup;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 #[tokio::test]
 async fn a_wrong_file_changes_nothing_and_says_where_and_why() {
@@ -95,16 +96,11 @@ async fn a_new_endpoint_is_used_after_a_reload_and_the_old_one_is_left() {
     assert!(lab.stable.counts(0).await.unwrap()["user"].as_u64().unwrap() > 0);
 }
 
-#[tokio::test]
-async fn sigterm_finishes_what_is_in_flight_and_then_ends() {
-    let setup = Setup {
-        latency: 1500.0,
-        probe: false,
-        grace: "20s",
-        stages: vec![(0.0, "10m")],
-        ..Setup::default()
-    };
-    let mut lab = Lab::start(setup).await;
+/// A proxy that got SIGTERM while a request that takes `latency` milliseconds was under way.
+async fn ending(latency: f64, grace: &'static str) -> (Lab, JoinHandle<anyhow::Result<Answer>>) {
+    let stages = vec![(0.0, "10m")];
+    let setup = Setup { latency, probe: false, grace, stages, ..Setup::default() };
+    let lab = Lab::start(setup).await;
     let mut browser = Browser::open(lab.web).await.unwrap();
     let request = tokio::spawn(async move { browser.get("/products/1").await });
     let deadline = Instant::now() + DEADLINE;
@@ -113,6 +109,12 @@ async fn sigterm_finishes_what_is_in_flight_and_then_ends() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     lab.proxy.signal(Signal::SIGTERM);
+    (lab, request)
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_is_in_flight_and_then_ends() {
+    let (mut lab, request) = ending(1_500.0, "20s").await;
     let answer = request.await.unwrap().expect("the request in flight is answered");
     assert_eq!(answer.status, 200);
     let began = Instant::now();
@@ -124,22 +126,7 @@ async fn sigterm_finishes_what_is_in_flight_and_then_ends() {
 
 #[tokio::test]
 async fn sigterm_cuts_what_takes_longer_than_the_grace_period() {
-    let setup = Setup {
-        latency: 60_000.0,
-        probe: false,
-        grace: "1s",
-        stages: vec![(0.0, "10m")],
-        ..Setup::default()
-    };
-    let mut lab = Lab::start(setup).await;
-    let mut browser = Browser::open(lab.web).await.unwrap();
-    let request = tokio::spawn(async move { browser.get("/products/1").await });
-    let deadline = Instant::now() + DEADLINE;
-    while lab.stable.counts(0).await.unwrap()["user"] == 0 {
-        assert!(Instant::now() < deadline, "the request does not arrive");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    lab.proxy.signal(Signal::SIGTERM);
+    let (mut lab, request) = ending(60_000.0, "1s").await;
     assert!(lab.proxy.wait(Duration::from_secs(30)).await.is_some(), "it waits for ever");
     assert!(request.await.unwrap().is_err());
 }
