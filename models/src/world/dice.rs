@@ -14,6 +14,13 @@ impl Dice {
         Dice(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
+    /// Dice whose draws have nothing to do with these.
+    pub(super) fn apart(&self) -> Dice {
+        let mut apart = self.clone();
+        apart.0.jump();
+        apart
+    }
+
     /// Whether something of probability `p` happens.
     pub(super) fn chance(&mut self, p: f64) -> bool {
         self.0.random::<f64>() < p

@@ -11,11 +11,16 @@
 mod dice;
 mod family;
 mod fault;
+mod harm;
 mod probing;
+mod scenario;
+pub mod seeds;
 mod service;
 
 pub use family::Family;
 pub use fault::{Course, Effect, Fault, Reach};
+pub use harm::{Harm, Severity};
+pub use scenario::{Scenario, ScenarioError};
 pub use service::ServiceShape;
 
 use crate::latency::{LatencyCounts, bucket_of};
@@ -23,6 +28,7 @@ use crate::outcome::Outcome;
 use crate::sample::{LiveSample, Pair, ProbeResult, Resources, Sample, ServiceTick};
 use crate::settings::Exposure;
 use dice::Dice;
+use harm::Toll;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,11 +72,28 @@ enum Seen {
 /// What goes wrong on one route of one variant now.
 #[derive(Debug, Clone, Default)]
 struct Condition {
-    failures: Vec<(f64, Outcome)>,
+    /// The errors that are always there, then those of faults.
+    failures: Vec<Failing>,
     hangs: f64,
-    /// Shares of requests and what their latency is multiplied by.
-    slow: Vec<(f64, f64)>,
+    slow: Vec<Slow>,
     wrong: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    share: f64,
+    outcome: Outcome,
+    /// Because of a fault that stable does not share.
+    own: bool,
+}
+
+/// What the latency of a share of requests is multiplied by.
+#[derive(Debug, Clone, Copy)]
+struct Slow {
+    share: f64,
+    times: f64,
+    /// Because of a fault that stable does not share.
+    own: bool,
 }
 
 /// How many users there are, relative to the mean.
@@ -103,9 +126,16 @@ pub struct World {
     /// What little traffic does to the canary's CPU per request: fixed costs shared by few requests,
     /// cold code, readings that fall between them. Nothing to judge a release by.
     cpu_bias: f64,
+    toll: Toll,
 }
 
 impl World {
+    /// A release of this scenario; all its parameters are drawn from `seed`. Its time begins with the
+    /// deployment.
+    pub fn of_scenario(scenario: &Scenario, seed: u64) -> World {
+        World::new(scenario.family, seed)
+    }
+
     /// A release of this family; all its parameters are drawn from `seed`. Its time begins with the
     /// deployment.
     pub fn new(family: Family, seed: u64) -> World {
@@ -155,13 +185,14 @@ impl World {
             service,
             traffic,
             faults,
-            dice,
             now_ms: 0,
             waiting: vec![],
             rounds: vec![],
             due_rounds: 0.0,
             next_probe: 0,
             memory_growth: 0.0,
+            toll: Toll::new(dice.apart()),
+            dice,
         }
     }
 
@@ -184,6 +215,32 @@ impl World {
         Some((Duration::from_secs_f64(begins), ends))
     }
 
+    /// How bad the fault is while it has its full strength.
+    pub fn severity(&self) -> Severity {
+        Severity::of(&self.service, &self.faults)
+    }
+
+    /// The rates of failed requests of stable and of the canary, where the fault is that every
+    /// request has one chance of failing from some moment on, and nothing else.
+    pub fn step(&self) -> Option<(f64, f64)> {
+        let [Fault { reach: Reach::Canary, course: Course::Constant, route: None, .. }] =
+            self.faults[..]
+        else {
+            return None;
+        };
+        let Fault { effect, ends, needs_load, .. } = self.faults[0];
+        let plain = Effect { failures: 0.0, ..effect }
+            == Effect { outcome: effect.outcome, ..Effect::NONE };
+        let base = self.service.error_rate;
+        let step = plain && ends.is_infinite() && needs_load.is_none();
+        step.then_some((base, 1.0 - (1.0 - base) * (1.0 - effect.failures)))
+    }
+
+    /// What users have suffered so far.
+    pub fn harm(&self) -> Harm {
+        self.toll.harm
+    }
+
     /// Time since the deployment.
     pub fn elapsed(&self) -> Duration {
         Duration::from_millis(self.now_ms)
@@ -200,6 +257,7 @@ impl World {
         let total = self.service.requests_per_second * self.traffic(at);
         let canary_load = total * weight;
 
+        self.toll.begin(total * span.as_secs_f64(), span.as_secs_f64());
         let mut served = Pair { stable: 0, canary: 0 };
         let mut live = Vec::with_capacity(self.service.routes());
         for route in 0..self.service.routes() {
@@ -238,7 +296,11 @@ impl World {
 
     fn condition(&self, route: usize, variant: Variant, at: f64, canary_load: f64) -> Condition {
         let mut condition = Condition {
-            failures: vec![(self.service.error_rate, Outcome::ServerError)],
+            failures: vec![Failing {
+                share: self.service.error_rate,
+                outcome: Outcome::ServerError,
+                own: false,
+            }],
             ..Condition::default()
         };
         for fault in &self.faults {
@@ -251,11 +313,13 @@ impl World {
                 continue;
             }
             let effect = &fault.effect;
-            condition.failures.push((effect.failures * strength, effect.outcome));
+            let own = fault.reach == Reach::Canary;
+            let (share, outcome) = (effect.failures * strength, effect.outcome);
+            condition.failures.push(Failing { share, outcome, own });
             condition.hangs = condition.hangs.max(effect.hangs * strength);
             if effect.slow_share > 0.0 {
-                let factor = 1.0 + (effect.slow_factor - 1.0) * strength;
-                condition.slow.push((effect.slow_share, factor));
+                let times = 1.0 + (effect.slow_factor - 1.0) * strength;
+                condition.slow.push(Slow { share: effect.slow_share, times, own });
             }
             condition.wrong = condition.wrong.max(effect.wrong * strength);
         }
@@ -273,7 +337,8 @@ impl World {
     ) -> Sample {
         let mut sample = self.ended(route, variant);
         let condition = self.condition(route, variant, at, canary_load);
-        let mut left = if expected > 0.0 { self.dice.events(expected) } else { 0 };
+        let begun = if expected > 0.0 { self.dice.events(expected) } else { 0 };
+        let mut left = begun;
         let mut buckets: Vec<u16> = Vec::with_capacity(left as usize);
 
         let hanging = self.dice.hits(left, condition.hangs);
@@ -285,9 +350,11 @@ impl World {
             }
             left -= hanging;
         }
-        for &(share, outcome) in &condition.failures {
+        let mut harmed = hanging;
+        for &Failing { share, outcome, own } in &condition.failures {
             let failed = self.dice.hits(left, share);
             left -= failed;
+            harmed += if own { failed } else { 0 };
             sample.outcomes.add(outcome, failed);
             for _ in 0..failed {
                 let micros = self.failed_after(route, outcome);
@@ -302,8 +369,25 @@ impl World {
             buckets.push(bucket_of(micros));
         }
         sample.bytes += u64::from(left) * self.service.bytes;
+        if variant == Variant::Canary {
+            self.harm_done(route, (begun, harmed, left), &condition, at, canary_load);
+        }
         add_buckets(&mut sample.latency, buckets);
         sample
+    }
+
+    fn harm_done(
+        &mut self,
+        route: usize,
+        counts: (u32, u32, u32),
+        condition: &Condition,
+        at: f64,
+        canary_load: f64,
+    ) {
+        let stable = self.condition(route, Variant::Stable, at, canary_load);
+        let answered = |left: f64, failing: &Failing| left * (1.0 - failing.share);
+        let stable_fails = 1.0 - stable.failures.iter().fold(1.0 - stable.hangs, answered);
+        self.toll.add(counts, condition, self.service.idempotent, stable_fails);
     }
 
     /// What is now seen of requests that began earlier.
@@ -329,7 +413,7 @@ impl World {
     /// Latency in microseconds of an answer.
     fn answered_after(&mut self, route: usize, condition: &Condition) -> u64 {
         let mut factor = 1.0;
-        for &(share, times) in &condition.slow {
+        for &Slow { share, times, .. } in &condition.slow {
             if share >= 1.0 || self.dice.chance(share) {
                 factor *= times;
             }

@@ -1,6 +1,6 @@
 //! The probe rounds of the simulated world.
 
-use super::{Variant, World};
+use super::{Failing, Variant, World};
 use crate::outcome::Outcome;
 use crate::sample::{Pair, ProbeResult, ProbeRound};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl World {
             if self.dice.chance(condition.hangs) {
                 return ProbeResult { outcome: Outcome::Timeout, micros: PROBE_TIMEOUT_MS * 1000 };
             }
-            for &(share, outcome) in &condition.failures {
+            for &Failing { share, outcome, .. } in &condition.failures {
                 if self.dice.chance(share) {
                     let took = self.failed_after(route, outcome).min(PROBE_TIMEOUT_MS * 1000);
                     return ProbeResult { outcome, micros: micros + took };

@@ -41,6 +41,9 @@ pub struct ServiceShape {
     pub cpu_per_request: f64,
     /// Resident bytes.
     pub memory: f64,
+    /// Share of requests that can be sent again without doing anything twice: those that the shield
+    /// retries on stable.
+    pub idempotent: f64,
 }
 
 impl ServiceShape {
@@ -63,6 +66,7 @@ impl ServiceShape {
             tells_resources: false,
             cpu_per_request: 0.001,
             memory: 100e6,
+            idempotent: 0.8,
             route_names: vec![],
             probe_names: vec![],
         }
@@ -105,6 +109,7 @@ impl ServiceShape {
             tells_resources: dice.chance(0.5),
             cpu_per_request: dice.scale(0.0002, 0.02),
             memory: dice.scale(20e6, 2e9),
+            idempotent: 0.8,
             route_names: vec![],
             probe_names: vec![],
         }

@@ -210,3 +210,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn harm_is_what_the_canarys_own_fault_did() {
+    let played = |faults: Vec<Fault>| {
+        let mut world = World::with_faults(ServiceShape::shop(), faults, 11);
+        run(&mut world, 100, exposed(0.1), 1.0);
+        world.harm()
+    };
+    let fails = Effect::failing(0.5, Outcome::ServerError);
+    let shared = Fault { reach: Reach::Both, ..Fault::lasting(0.0, fails) };
+    for harmless in [vec![], vec![shared]] {
+        let harm = played(harmless);
+        near(harm.canary_requests, 2000.0);
+        assert_eq!(harm, Harm { canary_requests: harm.canary_requests, ..Harm::default() });
+    }
+    let harm = played(vec![Fault::lasting(0.0, fails)]);
+    near(harm.harmed, 1000.0);
+    assert_eq!(harm.failed, harm.harmed);
+    // A fifth cannot be tried again; of the others one in a thousand fails on stable, too.
+    near(harm.user_errors, 200.0);
+    assert!(harm.idempotent_errors <= 6, "{harm:?}");
+    let harm = played(vec![Fault::lasting(0.0, fails), shared]);
+    near(harm.user_errors, 200.0 + 800.0 * 0.5);
+    let wrong = Effect { wrong: 0.25, ..Effect::NONE };
+    let harm = played(vec![Fault::lasting(0.0, wrong)]);
+    near(harm.harmed, 500.0);
+    assert_eq!((harm.failed, harm.user_errors), (0, 0));
+    near(played(vec![Fault::lasting(0.0, Effect::slow(0.1, 1.3))]).harmed, 200.0);
+    assert_eq!(played(vec![Fault::lasting(0.0, Effect::slow(0.1, 1.2))]).harmed, 0);
+}
