@@ -26,7 +26,7 @@ mod template;
 mod usage;
 
 pub use marks::PROBE_AGENT;
-pub use pace::Urgency;
+pub use pace::{Cadence, Urgency};
 pub use phases::{Phase, Phases};
 pub use plan::{Pool, ServiceProbes};
 pub use resources::{RequestCounter, ResourceReader, ServiceResources};

@@ -17,7 +17,7 @@ pub enum Urgency {
 }
 
 /// No probe is sped up beyond one round in this time.
-pub(crate) const SHORTEST: Duration = Duration::from_millis(200);
+const SHORTEST: Duration = Duration::from_millis(200);
 
 impl Urgency {
     /// Time between two rounds of a probe whose configured interval this is; never longer than that.
@@ -33,16 +33,19 @@ impl Urgency {
 
 /// How often a probe runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cadence {
+pub struct Cadence {
     /// At routine.
-    pub(crate) interval: Duration,
+    pub interval: Duration,
     /// At this interval under suspicion, and at no other time.
-    pub(crate) suspicion_only: bool,
+    pub suspicion_only: bool,
 }
 
 impl Cadence {
+    /// Of the plain probe, which takes the place of probes where a service has none.
+    pub const PLAIN: Cadence = Cadence { interval: SHORTEST, suspicion_only: true };
+
     /// Time between two rounds; none for no rounds at all.
-    fn at(self, urgency: Urgency) -> Option<Duration> {
+    pub fn at(self, urgency: Urgency) -> Option<Duration> {
         match self.suspicion_only {
             true => (urgency == Urgency::Suspicion).then_some(self.interval),
             false => Some(urgency.interval(self.interval)),

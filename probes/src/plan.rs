@@ -1,6 +1,6 @@
 //! Which probes run against what, from the configuration.
 
-use crate::pace::SHORTEST;
+use crate::pace::Cadence;
 use crate::target::Target;
 use serinus_config::{
     Action, Body, Expect, PoolSettings, ProbeDefinition, RouteSettings, ServiceSettings, Settings,
@@ -79,7 +79,7 @@ fn plain(service: &str, routes: &[RouteSettings]) -> Option<ProbeDefinition> {
         name: format!("{service}-plain").into(),
         service: service.to_owned(),
         host: None,
-        interval: SHORTEST,
+        interval: Cadence::PLAIN.interval,
         timeout: PLAIN_TIMEOUT,
         steps,
         secrets: Vec::new(),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 const MAX_UNSAVED: usize = 256;
 
 /// All rollouts of one proxy. See the crate's documentation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Controller {
     table: RouteTable,
     services: Vec<ServiceRollout>,

@@ -74,7 +74,7 @@ pub enum Input {
 }
 
 /// What the controller wants done, in this order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Output {
     /// Route by this table from now on.
     Publish(RouteTable),

@@ -12,13 +12,13 @@ use serinus_models::{
 use serinus_routing::Weight;
 
 /// A change that puts users on the canary, between the request to write it and the answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Pending {
     pub(crate) ticket: Ticket,
     pub(crate) change: Change,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ServiceRollout {
     pub(crate) plan: ServicePlan,
     pub(crate) state: ServiceState,

@@ -8,4 +8,5 @@ pub mod data_path;
 pub mod demo;
 mod explain;
 mod logging;
+mod simulate;
 mod wall_time;

@@ -11,7 +11,7 @@ mod signals;
 mod watch;
 mod watch_view;
 
-use crate::demo;
+use crate::{demo, simulate};
 use clap::{Parser, Subcommand};
 use serinus_rollout::Command as Order;
 use std::process::ExitCode;
@@ -52,6 +52,8 @@ enum Command {
     Explain(history::ExplainArguments),
     /// Run a probe once and show where its time went: exit 1 if it fails.
     Probe(probe::ProbeArguments),
+    /// Play releases under this and other policies, in virtual time: who harms users, who rolls back good releases.
+    Simulate(simulate::SimulateArguments),
     /// Print the JSON Schema of the configuration.
     Schema,
     /// A shop with faults to order, for the demo and for tests.
@@ -78,6 +80,7 @@ impl Command {
             Command::History(arguments) => history::history(&arguments),
             Command::Explain(arguments) => history::explain(&arguments),
             Command::Probe(arguments) => probe::run(arguments),
+            Command::Simulate(arguments) => simulate::run(&arguments),
             Command::Schema => schema::run(),
             Command::LabUpstream(arguments) => demo::serve_shop(arguments),
             Command::LabChild(arguments) => demo::become_child(arguments),
@@ -123,6 +126,8 @@ mod tests {
             "history checkout -n 5 --state-dir state",
             "explain 12 --state-dir state",
             "probe login --variant canary --config a.toml",
+            "simulate",
+            "simulate --scenario a.toml --scenario blip --policy ours --seed 7 --runs 3 --jobs 2 --json r.json --svg f.svg",
             "schema",
         ] {
             let words = std::iter::once("serinus").chain(line.split(' '));

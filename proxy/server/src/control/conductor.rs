@@ -337,7 +337,8 @@ impl Conductor {
     }
 }
 
-fn pace(urgency: Urgency) -> serinus_probes::Urgency {
+/// The probes' word for it.
+pub(crate) fn pace(urgency: Urgency) -> serinus_probes::Urgency {
     match urgency {
         Urgency::Routine => serinus_probes::Urgency::Routine,
         Urgency::Raised => serinus_probes::Urgency::Raised,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often the data path is asked whether something fails.
-pub(super) const GLANCE_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const GLANCE_EVERY: Duration = Duration::from_millis(100);
 
 /// Failures of both variants together that make the next look due now.
 ///
@@ -16,6 +16,15 @@ pub(super) const GLANCE_EVERY: Duration = Duration::from_millis(100);
 /// speak against it, and the e-process would no longer be one. Its increments condition on the total
 /// number of failures of both, so a look that is timed by that total keeps its guarantee.
 const ALARMING: u64 = 3;
+
+/// Whether it is time to look, so long after the last look.
+pub(crate) fn is_due(
+    elapsed: Duration,
+    interval: Duration,
+    failures: impl FnOnce() -> u64,
+) -> bool {
+    elapsed >= interval || failures() >= ALARMING
+}
 
 /// The rhythm of one service.
 #[derive(Debug)]
@@ -41,7 +50,7 @@ impl Rhythm {
 
     /// Whether it is time to look.
     pub(super) fn is_due(&self, now: Instant, failures: impl FnOnce() -> u64) -> bool {
-        now.duration_since(self.last) >= self.interval || failures() >= ALARMING
+        is_due(now.duration_since(self.last), self.interval, failures)
     }
 
     /// Milliseconds since the last look; the next one counts from now.

@@ -8,7 +8,7 @@ pub(crate) mod events;
 pub(crate) mod fixed;
 pub(crate) mod journal;
 mod judgement;
-mod looking;
+pub(crate) mod looking;
 mod model;
 mod numbering;
 mod parts;
@@ -17,7 +17,7 @@ mod request;
 
 pub(crate) use board::{Board, Lifecycle, ProxyStatus};
 pub(crate) use clock::Clock;
-pub(crate) use conductor::{Beginning, Conductor};
+pub(crate) use conductor::{Beginning, Conductor, pace};
 pub(crate) use parts::Parts;
 pub(crate) use reload::read as read_config;
 pub(crate) use request::{Refusal, Request};

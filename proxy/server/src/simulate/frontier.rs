@@ -1,0 +1,187 @@
+//! The frontier as a picture: what bad releases cost users against what is done to good ones.
+//!
+//! Two panels, for the two ways in which a release can be good: without any fault, and with one that
+//! passes. Down and to the left is better. Harm is on a logarithmic axis; shares too, with a line of its
+//! own for zero.
+
+use super::statistics::Share;
+use super::totals::Totals;
+use std::fmt::Write;
+
+const WIDTH: f64 = 1240.0;
+const HEIGHT: f64 = 560.0;
+const PANEL: (f64, f64) = (500.0, 400.0);
+const TOP: f64 = 70.0;
+const LEFT: [f64; 2] = [80.0, 700.0];
+/// Smallest share on the logarithmic part of the axis, and how much of the height zero takes.
+const LEAST_SHARE: f64 = 0.001;
+const ZERO: f64 = 40.0;
+/// Height of a label's line.
+const LINE: f64 = 15.0;
+
+/// A policy's place in a panel.
+struct Point<'a> {
+    name: &'a str,
+    is_ours: bool,
+    harm: f64,
+    share: Share,
+}
+
+/// The picture as SVG text; none if the benchmark holds no bad releases.
+pub(super) fn svg(totals: &[Totals], runs: u32) -> Option<String> {
+    let harms: Vec<f64> = totals.iter().filter_map(Totals::harm).collect();
+    let (least, most) =
+        (harms.iter().copied().reduce(f64::min)?, harms.iter().copied().reduce(f64::max)?);
+    let scale =
+        Harm { low: least.max(0.1).log10().floor(), high: (most.max(1.0) * 1.01).log10().ceil() };
+    let mut text = format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12" fill="#222">
+<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>
+<text x="80" y="26" font-size="17">What bad releases cost users, against good releases taken back</text>
+<text x="80" y="44" fill="#666">{runs} releases of each kind under every policy; bars are 95% intervals; down and left is better</text>
+"##
+    );
+    let titles =
+        ["of healthy releases, rolled back", "of releases whose fault passes, rolled back"];
+    let shares = [|of: &Totals| of.false_rollbacks, |of: &Totals| of.transients_rolled_back];
+    for ((left, title), share) in LEFT.into_iter().zip(titles).zip(shares) {
+        let point = |of: &Totals| {
+            let name = of.policy.as_str();
+            let is_ours = name == "ours";
+            (of.harm()).map(|harm| Point {
+                name: of.policy.as_str(),
+                is_ours,
+                harm,
+                share: share(of),
+            })
+        };
+        let known: Vec<&Totals> = totals.iter().filter(|of| share(of).trials > 0).collect();
+        let points: Vec<(&Totals, Point)> =
+            known.into_iter().filter_map(|of| Some((of, point(of)?))).collect();
+        panel(&mut text, left, title, &scale, points);
+    }
+    text += "</svg>\n";
+    Some(text)
+}
+
+/// The axis of harm, in powers of ten.
+struct Harm {
+    low: f64,
+    high: f64,
+}
+
+impl Harm {
+    fn x(&self, left: f64, harm: f64) -> f64 {
+        left + PANEL.0 * (harm.max(0.1).log10() - self.low) / (self.high - self.low).max(1.0)
+    }
+}
+
+/// From the top of a panel.
+fn y(share: f64) -> f64 {
+    let logarithmic = PANEL.1 - ZERO;
+    if share <= 0.0 {
+        return TOP + PANEL.1;
+    }
+    let decades = -LEAST_SHARE.log10();
+    TOP + logarithmic * -share.clamp(LEAST_SHARE, 1.0).log10() / decades
+}
+
+fn panel(text: &mut String, left: f64, title: &str, scale: &Harm, points: Vec<(&Totals, Point)>) {
+    let (right, bottom) = (left + PANEL.0, TOP + PANEL.1);
+    let _ = writeln!(text, r##"<g stroke="#ddd">"##);
+    let mut exponent = scale.low;
+    while exponent <= scale.high {
+        let x = scale.x(left, 10f64.powf(exponent));
+        let _ = writeln!(text, r#"<line x1="{x:.1}" y1="{TOP}" x2="{x:.1}" y2="{bottom}"/>"#);
+        let _ = writeln!(
+            text,
+            r##"<text x="{x:.1}" y="{:.1}" text-anchor="middle" stroke="none" fill="#666">{}</text>"##,
+            bottom + 18.0,
+            10f64.powf(exponent)
+        );
+        exponent += 1.0;
+    }
+    for (share, name) in [(1.0, "100%"), (0.1, "10%"), (0.01, "1%"), (0.001, "0.1%"), (0.0, "0")] {
+        let y = y(share);
+        let _ = writeln!(text, r#"<line x1="{left}" y1="{y:.1}" x2="{right}" y2="{y:.1}"/>"#);
+        let _ = writeln!(
+            text,
+            r##"<text x="{:.1}" y="{:.1}" text-anchor="end" stroke="none" fill="#666">{name}</text>"##,
+            left - 8.0,
+            y + 4.0
+        );
+    }
+    let _ = writeln!(
+        text,
+        "</g>\n<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">harmed requests per bad release (mean)</text>",
+        left + PANEL.0 / 2.0,
+        bottom + 40.0
+    );
+    let _ = writeln!(text, r#"<text x="{left}" y="{:.1}">share {title}</text>"#, TOP - 8.0);
+    let mut labels: Vec<(f64, f64, f64, &str)> = Vec::new();
+    for (_, point) in &points {
+        let (x, at) = (scale.x(left, point.harm), y(point.share.rate()));
+        let (low, high) = point.share.interval();
+        let colour = if point.is_ours { "#c60" } else { "#357" };
+        let _ = writeln!(
+            text,
+            r#"<line x1="{x:.1}" y1="{:.1}" x2="{x:.1}" y2="{:.1}" stroke="{colour}" stroke-opacity="0.35"/>"#,
+            y(if point.share.hits == 0 { 0.0 } else { low }),
+            y(high)
+        );
+        let radius = if point.is_ours { 6 } else { 4 };
+        let _ = writeln!(
+            text,
+            r#"<circle cx="{x:.1}" cy="{at:.1}" r="{radius}" fill="{colour}"><title>{}: {:.1} harmed, {}/{}</title></circle>"#,
+            point.name, point.harm, point.share.hits, point.share.trials
+        );
+        labels.push((x, at, place(&labels, x, at, point.name), point.name));
+    }
+    for (x, at, line, name) in labels {
+        let _ = writeln!(
+            text,
+            r##"<line x1="{x:.1}" y1="{at:.1}" x2="{:.1}" y2="{line:.1}" stroke="#bbb"/>"##,
+            x + 9.0
+        );
+        let _ = writeln!(text, r#"<text x="{:.1}" y="{:.1}">{name}</text>"#, x + 11.0, line + 4.0);
+    }
+}
+
+/// The height nearest to `at` at which a label hides no other.
+fn place(labels: &[(f64, f64, f64, &str)], x: f64, at: f64, name: &str) -> f64 {
+    let width = |name: &str| 16.0 + 7.0 * name.len() as f64;
+    let is_free = |line: f64| {
+        labels.iter().all(|(other_x, _, other, other_name)| {
+            let apart = x + width(name) < *other_x || other_x + width(other_name) < x;
+            apart || (line - other).abs() >= LINE
+        })
+    };
+    let steps = (0..20).flat_map(|step| [f64::from(-step), f64::from(step)]);
+    steps.map(|step| at + step * LINE / 2.0).find(|line| is_free(*line)).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_fall_from_the_top_to_zero_on_its_own_line() {
+        assert_eq!(y(1.0), TOP);
+        assert_eq!(y(LEAST_SHARE), TOP + PANEL.1 - ZERO);
+        assert_eq!(y(1e-9), y(LEAST_SHARE));
+        assert_eq!(y(0.0), TOP + PANEL.1);
+        assert!((y(0.1) - TOP - (PANEL.1 - ZERO) / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn labels_of_the_same_place_do_not_hide_each_other() {
+        let mut labels = Vec::new();
+        for name in ["ours", "kayenta", "flagger", "argo-60s"] {
+            labels.push((100.0, 50.0, place(&labels, 100.0, 50.0, name), name));
+        }
+        for (at, (_, _, line, _)) in labels.iter().enumerate() {
+            assert!(labels[..at].iter().all(|(_, _, other, _)| (line - other).abs() >= LINE));
+        }
+        assert_eq!(place(&labels, 900.0, 50.0, "far"), 50.0);
+    }
+}

@@ -1,0 +1,124 @@
+//! Whole releases: the driver is deterministic, protects from a dead release and leaves a healthy one alone.
+
+use super::benchmark::Benchmark;
+use super::ledger::Outcome;
+use super::play::play;
+use super::policy::serinus::DEFAULT;
+use super::policy::{Place, Policy};
+use super::proxy::Proxy;
+use super::rows::rows;
+use serinus_models::Predictor;
+use serinus_models::world::Scenario;
+use serinus_models::world::seeds::Purpose;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+fn shipped() -> Arc<Predictor> {
+    Arc::new(Predictor::shipped().unwrap())
+}
+
+fn scenario(name: &str) -> &'static Scenario {
+    Scenario::shipped().iter().find(|scenario| scenario.name() == name).unwrap()
+}
+
+fn outcomes(name: &str, runs: u32) -> Vec<Vec<Outcome>> {
+    let model = shipped();
+    let seeds = (0..runs).map(|run| Purpose::Tune.seed(run));
+    seeds.map(|seed| play(scenario(name), seed, &Policy::ALL, Some(&model)).unwrap()).collect()
+}
+
+fn place(policy: Policy) -> usize {
+    Policy::ALL.iter().position(|known| *known == policy).unwrap()
+}
+
+#[test]
+fn a_dead_release_is_withdrawn_and_rolled_back_by_ours_before_any_watcher_does() {
+    for outcomes in outcomes("dead_on_arrival", 6) {
+        let ours = &outcomes[place(Policy::Ours)];
+        assert!(ours.withdrawn && ours.rolled_back && !ours.missed, "{ours:?}");
+        for policy in [Policy::Kayenta, Policy::Flagger, Policy::ArgoQuick, Policy::ArgoPatient] {
+            let other = &outcomes[place(policy)];
+            assert!(other.harmed > ours.harmed, "{policy:?}: {other:?}, ours {ours:?}");
+            assert!(!other.withdrawn && other.idempotent_errors.is_none());
+        }
+    }
+}
+
+#[test]
+fn a_healthy_release_is_left_alone() {
+    let file = "family = \"healthy\"";
+    let healthy = Scenario::parse("healthy.toml", file).unwrap();
+    let model = shipped();
+    let mut proxy = Proxy::deploy(&healthy, Purpose::Tune.seed(0), Some(model), DEFAULT).unwrap();
+    while proxy.elapsed().as_secs() < 1800 {
+        proxy.step();
+    }
+    let outcome = proxy.outcome();
+    assert!(!outcome.withdrawn && !outcome.rolled_back && outcome.harmed == 0, "{outcome:?}");
+}
+
+/// Going on from a checkpoint is the same as having acted so from the beginning.
+#[test]
+fn the_part_before_the_alarm_may_be_shared() {
+    let model = shipped();
+    for name in ["dead_on_arrival", "blip", "flapping"] {
+        for seed in (0..3).map(|run| Purpose::Tune.seed(run)) {
+            let together = play(scenario(name), seed, &Policy::ALL, Some(&model)).unwrap();
+            for policy in Policy::ALL {
+                let Place::Proxy(conduct) = policy.place() else { continue };
+                let model = Some(model.clone());
+                let mut alone = Proxy::deploy(scenario(name), seed, model, conduct).unwrap();
+                while !alone.is_over() {
+                    alone.step();
+                }
+                assert_eq!(together[place(policy)], alone.outcome(), "{name} {seed} {policy:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let model = shipped();
+    let run = |jobs| {
+        let scenarios = vec![scenario("blip"), scenario("error_step")];
+        let policies = vec![Policy::Ours, Policy::Flagger];
+        let benchmark =
+            Benchmark { scenarios, policies, seeds: Purpose::Tune, first: 3, runs: 4, jobs };
+        rows(&benchmark.run(Some(&model), &|| ()).unwrap())
+    };
+    let (one, many) = (run(1), run(3));
+    assert_eq!(one, many);
+    assert_eq!(one.len(), 4);
+    assert!(one.iter().all(|row| row.runs == 4));
+}
+
+#[test]
+fn rows_have_the_promised_keys_and_no_others() {
+    let benchmark = Benchmark {
+        scenarios: vec![scenario("error_step")],
+        policies: vec![Policy::ArgoQuick],
+        seeds: Purpose::Tune,
+        first: 0,
+        runs: 1,
+        jobs: 1,
+    };
+    let rows = rows(&benchmark.run(None, &|| ()).unwrap());
+    let row = serde_json::to_value(&rows[0]).unwrap();
+    let keys: BTreeSet<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    let promised = [
+        "policy",
+        "family",
+        "runs",
+        "harmed_median",
+        "harmed_p95",
+        "user_errors_median",
+        "false_rollbacks",
+        "transients_rolled_back",
+        "missed_30m",
+        "withdrawals",
+        "delay_requests_mean",
+        "bound_requests",
+    ];
+    assert_eq!(keys, promised.into());
+}
