@@ -2,5 +2,6 @@
 
 pub mod browser;
 pub mod lab;
+pub mod play;
 pub mod setup;
 pub mod simulation;

@@ -104,6 +104,8 @@ pub struct Simulation {
     /// Versions that were taken back and not let in again, as far as the disk or memory knows.
     taken_back: BTreeSet<(Arc<str>, Arc<str>)>,
     urgency: BTreeMap<Arc<str>, Urgency>,
+    /// Services whose users are on the way back, since when.
+    leaving: BTreeMap<Arc<str>, Timestamp>,
     /// Everything that was told to the outside, in order.
     pub told: Vec<Record>,
     now: Timestamp,
@@ -123,6 +125,7 @@ impl Simulation {
             published,
             taken_back: BTreeSet::new(),
             urgency: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             told: Vec::new(),
             now: EPOCH,
         };
@@ -139,6 +142,14 @@ impl Simulation {
     pub fn pass(&mut self, span: Duration) {
         self.now = self.now + span;
         self.tell(Input::Tick);
+        for (name, since) in &self.leaving {
+            let service = self.services.iter().find(|service| *service.name == **name);
+            let limit = service.map_or(Duration::ZERO, |service| service.policy.ramp_limit);
+            assert!(
+                self.now.since(*since) < limit.max(span),
+                "{name}: users are on the way back for longer than {limit:?}"
+            );
+        }
     }
 
     /// Shows the controller what was seen of a service.
@@ -163,6 +174,10 @@ impl Simulation {
         self.forget_other_versions();
         let plan = plan(&self.services);
         self.tell(Input::ConfigChanged(plan));
+        // With another canary, or none, nobody is left to come back.
+        let zero = |name: &Arc<str>| self.weight(name).is_zero();
+        let back: Vec<_> = self.leaving.keys().filter(|name| zero(name)).cloned().collect();
+        self.leaving.retain(|name, _| !back.contains(name));
     }
 
     /// Another version is another release: the one taken back before may come again after it.
@@ -172,6 +187,18 @@ impl Simulation {
             let now = services.iter().find(|service| *service.name == **name);
             now.and_then(|service| service.canary).is_none_or(|canary| *canary == **version)
         });
+    }
+
+    /// Where users are on the way back by what is on the disk.
+    fn leaving_on_disk(&self) -> BTreeMap<Arc<str>, Timestamp> {
+        let states = self.journal.states();
+        let of_now = |(name, state): (Arc<str>, ServiceState)| {
+            let service = self.services.iter().find(|service| *service.name == *name)?;
+            let is_same =
+                service.canary.is_some() && service.canary == state.canary_version.as_deref();
+            state.leaving.filter(|_| is_same).map(|leaving| (name, leaving.since))
+        };
+        states.into_iter().filter_map(of_now).collect()
     }
 
     /// The disk answers up to `most` of the waiting records, with success or without.
@@ -199,6 +226,7 @@ impl Simulation {
             .filter_map(|(name, state)| Some((name.clone(), state.canary_version.clone()?)))
             .collect();
         self.forget_other_versions();
+        self.leaving = self.leaving_on_disk();
         let plan = plan(&self.services);
         self.published = plan.table.clone();
         self.urgency.clear();
@@ -242,7 +270,18 @@ impl Simulation {
             match output {
                 Output::Publish(table) => self.publish(table),
                 Output::Append { ticket, record } => self.append(ticket, *record),
-                Output::Notify(record) => self.told.push(*record),
+                Output::Notify(record) => {
+                    let is_it = |written: &&Record| {
+                        written.kind == record.kind && written.state == record.state
+                    };
+                    let written = self.journal.on_disk.iter().rfind(is_it);
+                    assert!(
+                        !record.kind.exposes() || written.is_some(),
+                        "another record is told than was written: {}",
+                        record.text
+                    );
+                    self.told.push(*record);
+                }
                 Output::ProbeRate { service, urgency } => {
                     self.urgency.insert(service, urgency);
                 }
@@ -266,6 +305,9 @@ impl Simulation {
                     record.kind.as_str()
                 );
             }
+            if is_news {
+                self.follow_the_way_back(service, &record);
+            }
             if let Some(version) = state.canary_version.clone().filter(|_| is_news) {
                 let release = (service.clone(), version);
                 match (record.kind, state.phase) {
@@ -282,6 +324,23 @@ impl Simulation {
         self.journal.queue.push_back((ticket, record));
     }
 
+    /// A way back begins with its first step, and ends when nobody is left.
+    fn follow_the_way_back(&mut self, service: &Arc<str>, record: &Record) {
+        let step = record.kind == RecordKind::Held && record.details["reason"] == "ramp";
+        match record.kind {
+            _ if step => {
+                let begins = record.details["step"] == 1;
+                let under_way = self.leaving.contains_key(service);
+                assert!(!(begins && under_way), "{service}: begun twice: {}", record.text);
+                self.leaving.entry(service.clone()).or_insert(record.at);
+            }
+            RecordKind::Withdrawn | RecordKind::RolledBack | RecordKind::Aborted => {
+                self.leaving.remove(service);
+            }
+            _ => {}
+        }
+    }
+
     fn publish(&mut self, table: RouteTable) {
         let on_disk = self.journal.states();
         for service in table.services() {
@@ -289,6 +348,12 @@ impl Simulation {
             if service.weight <= before {
                 continue;
             }
+            let back = self.leaving.contains_key(&service.name) && !before.is_zero();
+            assert!(
+                !back,
+                "{}: called back on the way: {before} -> {}",
+                service.name, service.weight
+            );
             // No more than the disk vouches for; a change that was overtaken on its way to the disk
             // may have left more there than is published.
             let state = on_disk.get(&service.name);
@@ -325,6 +390,7 @@ impl Simulation {
             assert_eq!(status.weight, weight, "{}: the API tells another weight", status.name);
             match status.phase {
                 Phase::Idle | Phase::RolledBack => assert!(weight.is_zero(), "{}", status.name),
+                Phase::Promoted if self.leaving.contains_key(&status.name) => {}
                 Phase::Promoted => assert_eq!(weight, Weight::FULL, "{}", status.name),
                 Phase::Progressing | Phase::Paused if status.withdrawn => {
                     assert!(weight.is_zero(), "{}: withdrawn at {weight}", status.name);

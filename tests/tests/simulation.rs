@@ -2,24 +2,14 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serinus_models::world::{Family, ServiceShape, Truth, World};
-use serinus_models::{Exposure, Predictor, ServiceTick};
-use serinus_rollout::{Command, Phase, RecordKind, RolloutPolicy, Stage, Urgency};
+use serinus_models::world::{Family, Truth, World};
+use serinus_models::{Exposure, ServiceTick};
+use serinus_rollout::{Command, Phase, RecordKind, RolloutPolicy, Urgency};
 use serinus_routing::Weight;
+use serinus_tests::play::{SECOND, see, shipped, stages, undisturbed};
 use serinus_tests::simulation::{SimulatedService, Simulation};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn stages(stages: &[(f64, u64)]) -> Vec<Stage> {
-    let stage = |(percent, seconds): &(f64, u64)| Stage {
-        weight: Weight::from_percent(*percent).expect("a percentage"),
-        hold: Duration::from_secs(*seconds),
-    };
-    stages.iter().map(stage).collect()
-}
 
 fn policy() -> RolloutPolicy {
     RolloutPolicy {
@@ -31,44 +21,6 @@ fn policy() -> RolloutPolicy {
 
 fn service(name: &'static str, canary: Option<&'static str>) -> SimulatedService {
     SimulatedService { name, canary, policy: policy() }
-}
-
-fn shipped() -> Option<Arc<Predictor>> {
-    Some(Arc::new(Predictor::shipped().expect("the shipped model")))
-}
-
-/// Rounds per second over all probes, as the edge would run them.
-fn probe_rate(simulation: &Simulation, name: &str) -> f64 {
-    match simulation.urgency(name) {
-        Urgency::Routine => 0.5,
-        Urgency::Raised => 1.0,
-        Urgency::Suspicion => 5.0,
-    }
-}
-
-fn see(simulation: &mut Simulation, name: &str, world: &mut World, span: Duration) {
-    let status = simulation.status(name);
-    let exposure = Exposure {
-        weight: simulation.weight(name).ratio(),
-        withdrawn: status.withdrawn || status.phase == Phase::RolledBack,
-    };
-    let tick = world.tick(span, exposure, probe_rate(simulation, name));
-    simulation.observe(name, tick);
-}
-
-/// Runs one family without disturbances for so many seconds.
-fn undisturbed(family: Family, seed: u64, seconds: u64, policy: RolloutPolicy) -> Simulation {
-    let shop = SimulatedService { name: "shop", canary: Some("2.0"), policy };
-    let mut simulation = Simulation::new(vec![shop], shipped());
-    let shape =
-        ServiceShape { requests_per_second: 100.0, ..World::new(family, seed).service().clone() };
-    let mut world = World::with_service(shape, family, seed);
-    for _ in 0..seconds {
-        simulation.answer(usize::MAX, true);
-        see(&mut simulation, "shop", &mut world, SECOND);
-        simulation.pass(SECOND);
-    }
-    simulation
 }
 
 /// One run under crashes, reloads, a bad disk and an operator who types at random.

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Looks more often than this would see too little in between.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Whoever waits longer on a canary that fails is harmed more than an overload would.
+const LONGEST_RAMP: Duration = Duration::from_secs(30);
+
 /// What comes before the default stages where probes can tell something without users.
 const PROBED_HOLD: Duration = Duration::from_secs(60);
 
@@ -38,6 +41,9 @@ table! {
         on_anomaly: OnAnomaly = "withdraw",
         /// How long users may be withdrawn without a verdict; then the release is taken back.
         withdraw_limit: Length = "10m",
+        /// Longest time in which users return to stable step by step where everybody at once would
+        /// be more than it has lately carried, 30s or less; "0s" brings all back at once.
+        ramp_limit: Length = "8s",
         /// Odds ratio of failure below which "worse" is not worth a rollback; 1 or more.
         margin: OddsRatio = 1.25,
         /// Requests and probe runs of the canary without which a stage does not end.
@@ -112,6 +118,11 @@ impl RolloutFile {
             let help = "write \"100ms\" or more; failures are looked at at once anyway";
             reader.fault::<()>(&interval.span, fault("too short between two looks", help));
         }
+        let ramp = self.ramp_limit?;
+        if ramp.value.0 > LONGEST_RAMP {
+            let help = "write \"30s\" or less; users wait on a canary that fails";
+            reader.fault::<()>(&ramp.span, fault("too long for users on the way back", help));
+        }
         let (rollback, resume) = (self.rollback_threshold?, self.resume_threshold?);
         check_order(&rollback, &resume, reader);
         let label_window = settle_window(&self.label_window?, reader);
@@ -124,6 +135,7 @@ impl RolloutFile {
                 resume_threshold: resume.value.0,
                 on_anomaly: self.on_anomaly?.value,
                 withdraw_limit: self.withdraw_limit?.value.0,
+                ramp_limit: ramp.value.0,
                 margin: self.margin?.value.0,
                 min_requests: u64::from(self.min_requests?.value.0),
                 label_window: label_window?,

@@ -284,6 +284,7 @@ endpoints = ["app:80"]
 evaluation_interval = "99ms"
 label_window = ["300s", "60s"]
 min_requests = -1
+ramp_limit = "31s"
 "##,
         r##"
 s.toml:4:23: too short between two looks
@@ -300,6 +301,11 @@ s.toml:6:16: -1 is out of range
   6 | min_requests = -1
     |                ^^
     = help: write one from 0 to 1000000000
+
+s.toml:7:14: too long for users on the way back
+  7 | ramp_limit = "31s"
+    |              ^^^^^
+    = help: write "30s" or less; users wait on a canary that fails
 "##,
     );
 }

@@ -4,6 +4,7 @@
 //! down in the same breath; what exposes users is written down first and published only when the
 //! journal has said that it is safe.
 
+use crate::leave;
 use crate::machine::{self, Change};
 use crate::message::{Command, CommandError, Input, Output, ServiceStatus, Ticket, Urgency};
 use crate::phase::{Phase, ServiceState};
@@ -77,7 +78,10 @@ impl Controller {
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
         match input {
             Input::Observed { service, tick } => self.observed(now, &service, &tick),
-            Input::Tick => self.retry_unsaved(now),
+            Input::Tick => {
+                self.retry_unsaved(now);
+                self.step(now);
+            }
             Input::Command { service, command } => {
                 // A caller who wants to know why not uses `command`.
                 let _refused = self.order(now, &service, command);
@@ -107,6 +111,12 @@ impl Controller {
     /// Every service as the API shows it, in the order of the configuration.
     pub fn status(&self) -> Vec<ServiceStatus> {
         self.services.iter().map(ServiceRollout::status).collect()
+    }
+
+    /// Whether a step of users on their way back is due: then an [`Input::Tick`] should not wait
+    /// for the next look.
+    pub fn is_step_due(&self, now: Timestamp) -> bool {
+        self.services.iter().any(|rollout| rollout.step(now).is_some())
     }
 
     /// The table in force.
@@ -140,6 +150,16 @@ impl Controller {
         self.tell_urgency(at);
     }
 
+    /// Takes the steps of users on their way back that are due.
+    fn step(&mut self, now: Timestamp) {
+        for at in 0..self.services.len() {
+            if let Some(change) = self.services[at].step(now) {
+                self.change(now, at, change);
+                self.tell_urgency(at);
+            }
+        }
+    }
+
     fn note(&mut self, now: Timestamp, at: usize, kind: RecordKind) {
         let evaluation = self.services[at].last_evaluation().cloned();
         let text = evaluation.as_ref().map_or_else(String::new, |evaluation| {
@@ -170,15 +190,21 @@ impl Controller {
         if rollout.plan.canary_version.is_none() {
             return Err(wrong_phase());
         }
+        if rollout.state.leaving.is_some() && command == Command::Promote {
+            let service = service.to_owned();
+            return Err(CommandError::Leaving { service, command: command.as_str() });
+        }
         let change = machine::command(&rollout.state, &rollout.plan.policy, command, now)
             .ok_or_else(wrong_phase)?;
+        let change = rollout.gently(change, now);
         self.change(now, at, change);
         self.tell_urgency(at);
         Ok(())
     }
 
     /// Takes a step of the phase machine, in the order that its kind demands.
-    fn change(&mut self, now: Timestamp, at: usize, change: Change) {
+    fn change(&mut self, now: Timestamp, at: usize, mut change: Change) {
+        change.state.carried = self.services[at].carried();
         let record = self.record_of(now, at, &change);
         if change.kind.exposes() {
             let waits = self.services[at].pending.as_ref();
@@ -199,9 +225,10 @@ impl Controller {
         self.unacknowledged.remove(&ticket);
         let Some(at) = self.waiting_for(ticket) else { return };
         if let Some(Pending { mut change, .. }) = self.services[at].pending.take() {
+            // Told as it was written: by its state it is known to be the same record.
+            let record = self.record_of(now, at, &change);
             // The hold counts from when users are there, not from when the disk was asked.
             change.state.stage_started = now;
-            let record = self.record_of(now, at, &change);
             self.services[at].unwritable = false;
             self.services[at].apply(now, &change);
             self.publish_weights(&[at]);
@@ -312,8 +339,13 @@ impl Controller {
         let mut record = self.blank(now, change.kind, at, change.text.clone());
         record.state = Some(change.state.clone());
         record.evaluation = self.services[at].last_evaluation().cloned();
-        if let Some(reason) = change.reason {
+        if let Some(reason) = &change.reason {
             record.details = json!({ "reason": reason });
+        }
+        if let Some(leaving) = &change.state.leaving {
+            record.details["step"] = json!(leaving.taken);
+            record.details["steps"] = json!(leaving.weights.len());
+            record.details["then"] = json!(leaving.then);
         }
         record
     }
@@ -373,7 +405,10 @@ fn adopt(
     rollout.unstarted = None;
     let Some(canary) = plan.canary_version.clone() else {
         // A rollback is remembered while its canary is not configured: it may come back.
-        if rollout.state.phase != Phase::RolledBack {
+        let decided = rollout.state.leaving.as_ref().filter(|to| to.then != RecordKind::Withdrawn);
+        if let Some(leaving) = decided {
+            changes.push((plan.name.clone(), leave::end(&rollout.state, leaving, now)));
+        } else if rollout.state.phase != Phase::RolledBack {
             rollout.state = ServiceState::idle(plan.stable_version.clone(), now);
         }
         rollout.reconfigure(plan);
@@ -383,13 +418,14 @@ fn adopt(
         let change = machine::start(&plan.stable_version, &canary, &plan.policy, now);
         let idle = ServiceState::idle(plan.stable_version.clone(), now);
         changes.push((plan.name.clone(), change));
-        return ServiceRollout::new(plan, idle, now);
+        return rollout.succeeded_by(plan, idle, now);
     }
     rollout.state.stable_version = plan.stable_version.clone();
     if rollout.state.is_on_trial() {
         rollout.state.stage = rollout.state.stage.min(plan.policy.stages.len().saturating_sub(1));
         let asked = machine::weight_of(&plan.policy, rollout.state.stage);
-        if rollout.state.withdrawn_since.is_none() && asked != rollout.state.weight {
+        let is_off = rollout.state.withdrawn_since.is_some() || rollout.state.leaving.is_some();
+        if !is_off && asked != rollout.state.weight {
             let text = format!(
                 "stage {} of {} is now {asked} by the new configuration",
                 rollout.state.stage + 1,

@@ -4,19 +4,24 @@
 //! locks or reads a clock, so it runs the same in the proxy, in a simulation and over a journal.
 
 mod controller;
+mod leave;
+mod load;
 mod machine;
 #[cfg(test)]
 mod machine_table;
 mod message;
 mod phase;
 mod plan;
+mod ramp;
 mod record;
+mod relapse;
 mod service;
 
 pub use controller::Controller;
+pub use load::Carried;
 pub use message::{
     Command, CommandError, Input, Output, ServiceStatus, Ticket, Urgency, VersionStatus,
 };
-pub use phase::{Phase, ServiceState};
+pub use phase::{Leaving, Phase, ServiceState};
 pub use plan::{Mode, OnAnomaly, Plan, RolloutPolicy, ServicePlan, Stage};
 pub use record::{Record, RecordKind};

@@ -11,17 +11,34 @@
 //!                                        ▼
 //!                                   rolled_back ──(retry, or another version)──► progressing
 //! ```
+//!
+//! Where stable could not take everybody at once, the controller goes to weight 0 step by step
+//! ([`crate::leave`]); what is decided here is then carried out with the last step.
 
+use crate::leave;
 use crate::message::Command;
 use crate::phase::{Phase, ServiceState};
 use crate::plan::{OnAnomaly, RolloutPolicy};
 use crate::record::RecordKind;
+use crate::relapse::Relapse;
 use serinus_models::{Evaluation, Timestamp, Verdict};
 use serinus_routing::Weight;
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// The anomaly with this number is a rollback: what fails again and again is not passing.
+/// The anomaly with this number is a rollback: what fails again and again is not passing. Those
+/// count, too, that only probes see while users are off.
 const LAST_ANOMALY: u32 = 3;
+
+/// From the second anomaly on users return only after the canary has looked well for so long (half
+/// of `withdraw_limit` if that is less): longer than the good half of a fault that comes and goes,
+/// so that its next bad phase meets probes.
+const DOUBTED: Duration = Duration::from_secs(180);
+
+/// An anomaly is forgotten once the rollout is past its stage, and so much time has gone by
+/// without another: stages may be shorter than the period of a fault.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 
 /// A step of the machine, not taken yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +47,7 @@ pub(crate) struct Change {
     /// Where the rollout stands after it.
     pub(crate) state: ServiceState,
     /// A word for programs where the kind alone does not say why.
-    pub(crate) reason: Option<&'static str>,
+    pub(crate) reason: Option<Cow<'static, str>>,
     /// Why, in plain words.
     pub(crate) text: String,
 }
@@ -61,21 +78,28 @@ fn first_stage(
     }
 }
 
-/// What an evaluation changes; `None` for nothing.
+/// What an evaluation changes; `None` for nothing. `relapse` has taken this evaluation in, and
+/// `again` is what it said.
 pub(crate) fn look(
     state: &ServiceState,
     policy: &RolloutPolicy,
     evaluation: &Evaluation,
+    (relapse, again): (&Relapse, bool),
     now: Timestamp,
 ) -> Option<Change> {
-    if !state.is_on_trial() {
+    // Whoever is on the way back is not called back half-way.
+    if !state.is_on_trial() || state.leaving.is_some() {
         return None;
     }
     let suspected_since = state.withdrawn_since.or(state.held_since);
     let shared = evaluation.reasons.iter().any(|reason| reason.code == "shared_fault");
     let overdue = suspected_since.is_some_and(|since| now.since(since) >= policy.withdraw_limit);
+    let trusted = relapse.clear_for(now) >= doubt(state, policy);
     match evaluation.verdict {
         Verdict::Rollback => Some(roll_back(state, None, why(evaluation))),
+        _ if again && suspected_since.is_some() => {
+            Some(suspect(state, evaluation, now, RecordKind::AnomalyDetected))
+        }
         // What stable shares is not this release's to answer for, however long it takes.
         _ if overdue && !shared && !evaluation.cleared => {
             let text = format!(
@@ -88,16 +112,18 @@ pub(crate) fn look(
         Verdict::Withdraw if state.withdrawn_since.is_none() => {
             Some(suspect(state, evaluation, now, RecordKind::Withdrawn))
         }
-        Verdict::Hold if suspected_since.is_none() && holds_on(policy, evaluation) && !shared => {
+        Verdict::Hold
+            if suspected_since.is_none() && !shared && holds_on(state, policy, evaluation) =>
+        {
             Some(suspect(state, evaluation, now, RecordKind::Held))
         }
         // A person stopped the clock: nothing is exposed until they let it run.
         Verdict::Continue if state.phase == Phase::Paused => None,
         Verdict::Continue if state.withdrawn_since.is_some() => {
-            evaluation.cleared.then(|| restore(state, policy, evaluation, now))
+            (evaluation.cleared && trusted).then(|| restore(state, policy, evaluation, now))
         }
         Verdict::Continue if state.held_since.is_some() => {
-            evaluation.cleared.then(|| release_hold(state, evaluation, now))
+            (evaluation.cleared && trusted).then(|| release_hold(state, evaluation, now))
         }
         Verdict::Continue => advance(state, policy, now),
         _ => None,
@@ -115,39 +141,49 @@ pub(crate) fn weight_of(policy: &RolloutPolicy, stage: usize) -> Weight {
     policy.stages.get(stage).or(policy.stages.last()).map_or(Weight::ZERO, |stage| stage.weight)
 }
 
+/// How long the canary must look well before users return, or a hold ends.
+pub(crate) fn doubt(state: &ServiceState, policy: &RolloutPolicy) -> Duration {
+    if state.anomalies < 2 { Duration::ZERO } else { DOUBTED.min(policy.withdraw_limit / 2) }
+}
+
 fn roll_back(state: &ServiceState, reason: Option<&'static str>, text: String) -> Change {
-    let state = ServiceState {
-        phase: Phase::RolledBack,
-        weight: Weight::ZERO,
-        withdrawn_since: None,
-        held_since: None,
-        paused_since: None,
-        ..state.clone()
-    };
-    Change { kind: RecordKind::RolledBack, state, reason, text }
+    let reason = reason.map(Cow::Borrowed);
+    Change { kind: RecordKind::RolledBack, state: leave::out(state), reason, text }
 }
 
 /// The first answer to an anomaly: nobody further is exposed, and if the kind says so, users leave.
+/// The only answer to one that comes back while they are off is that it counts.
 fn suspect(
     state: &ServiceState,
     evaluation: &Evaluation,
     now: Timestamp,
     kind: RecordKind,
 ) -> Change {
-    let mut state = ServiceState { anomalies: state.anomalies + 1, ..state.clone() };
-    if state.anomalies >= LAST_ANOMALY {
-        let text = format!("anomaly number {LAST_ANOMALY} of this release: {}", why(evaluation));
+    let anomalies = state.anomalies + 1;
+    let mut state = ServiceState { anomalies, last_anomaly: Some(now), ..state.clone() };
+    let before_users = kind == RecordKind::AnomalyDetected;
+    let text = match (anomalies >= LAST_ANOMALY, before_users) {
+        (false, false) => why(evaluation),
+        (_, false) => format!("anomaly number {anomalies} of this release: {}", why(evaluation)),
+        (_, true) => format!(
+            "anomaly number {anomalies} of this release, back before users were: {}",
+            why(evaluation)
+        ),
+    };
+    if anomalies >= LAST_ANOMALY {
         return roll_back(&state, Some("repeated"), text);
     }
     state.anomaly_stage = state.anomaly_stage.max(state.stage);
-    if kind == RecordKind::Withdrawn {
-        state.weight = Weight::ZERO;
-        state.withdrawn_since = Some(now);
-        state.held_since = None;
-    } else {
-        state.held_since = Some(now);
+    match kind {
+        RecordKind::Withdrawn => {
+            state.weight = Weight::ZERO;
+            state.withdrawn_since = Some(now);
+            state.held_since = None;
+        }
+        RecordKind::Held => state.held_since = Some(now),
+        _ => {}
     }
-    Change { kind, state, reason: None, text: why(evaluation) }
+    Change { kind, state, reason: None, text }
 }
 
 fn release_hold(state: &ServiceState, evaluation: &Evaluation, now: Timestamp) -> Change {
@@ -183,7 +219,8 @@ fn advance(state: &ServiceState, policy: &RolloutPolicy, now: Timestamp) -> Opti
     if stage >= policy.stages.len() {
         return Some(promote(state, "every stage held".to_owned()));
     }
-    let past = stage > state.anomaly_stage;
+    let quiet = state.last_anomaly.is_none_or(|last| now.since(last) >= FORGOTTEN_AFTER);
+    let past = stage > state.anomaly_stage && quiet;
     let state = ServiceState {
         stage,
         weight: weight_of(policy, stage),
@@ -208,7 +245,8 @@ fn promote(state: &ServiceState, text: String) -> Change {
     Change { kind: RecordKind::Promoted, state, reason: None, text }
 }
 
-/// What a person's command changes; `None` where it makes no sense now.
+/// What a person's command changes; `None` where it makes no sense now. An abort while users are
+/// on the way back brings the rest back at once.
 pub(crate) fn command(
     state: &ServiceState,
     policy: &RolloutPolicy,
@@ -217,10 +255,10 @@ pub(crate) fn command(
 ) -> Option<Change> {
     let asked = || format!("asked for by an operator ({})", command.as_str());
     let by_operator =
-        |kind, state| Some(Change { kind, state, reason: Some("operator"), text: asked() });
+        |kind, state| Some(Change { kind, state, reason: Some("operator".into()), text: asked() });
     match (command, state.phase) {
-        (Command::Promote, Phase::Progressing | Phase::Paused) => {
-            Some(Change { reason: Some("operator"), ..promote(state, asked()) })
+        (Command::Promote, Phase::Progressing | Phase::Paused) if state.leaving.is_none() => {
+            Some(Change { reason: Some("operator".into()), ..promote(state, asked()) })
         }
         (Command::Pause, Phase::Progressing) => by_operator(
             RecordKind::Paused,
@@ -250,8 +288,11 @@ pub(crate) fn command(
     }
 }
 
-fn holds_on(policy: &RolloutPolicy, evaluation: &Evaluation) -> bool {
-    policy.on_anomaly == OnAnomaly::Hold && evaluation.anomaly_score >= policy.anomaly_threshold
+/// Whether an anomaly only holds the rollout: because it is set so, or because nobody is on the
+/// canary yet whom one could take off.
+fn holds_on(state: &ServiceState, policy: &RolloutPolicy, evaluation: &Evaluation) -> bool {
+    let holds = policy.on_anomaly == OnAnomaly::Hold || state.weight.is_zero();
+    holds && evaluation.anomaly_score >= policy.anomaly_threshold
 }
 
 fn why(evaluation: &Evaluation) -> String {
@@ -259,7 +300,7 @@ fn why(evaluation: &Evaluation) -> String {
     texts.join("; ")
 }
 
-fn in_words(duration: std::time::Duration) -> String {
+fn in_words(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds >= 60 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         _ => format!("{:.1} s", duration.as_secs_f64()),

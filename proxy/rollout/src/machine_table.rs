@@ -4,6 +4,7 @@ use crate::machine;
 use crate::message::Command;
 use crate::phase::ServiceState;
 use crate::plan::{OnAnomaly, RolloutPolicy, Stage};
+use crate::relapse::Relapse;
 use serinus_models::{Evaluation, Pair, Reason, Timestamp, Verdict};
 use serinus_routing::Weight;
 use std::time::Duration;
@@ -16,11 +17,16 @@ fn evaluation(word: &str) -> Option<Evaluation> {
         "cleared" => (Verdict::Continue, 0.0, true),
         "hold" | "shared" => (Verdict::Hold, 0.9999, false),
         "withdraw" => (Verdict::Withdraw, 0.9999, false),
+        "waits" => (Verdict::Hold, 0.9999, false),
         "rollback" => (Verdict::Rollback, 0.9999, false),
         "insufficient" => (Verdict::InsufficientEvidence, 0.0, false),
         _ => return None,
     };
-    let code = if word == "shared" { "shared_fault" } else { word };
+    let code = match word {
+        "shared" => "shared_fault",
+        "waits" => "cleared",
+        other => other,
+    };
     Some(Evaluation {
         anomaly_score,
         failure_probability: None,
@@ -73,6 +79,7 @@ fn stands(state: &ServiceState) -> String {
 fn the_machine_does_what_its_table_says() {
     let mut rules = RolloutPolicy::default();
     let mut state = ServiceState::idle("1.8.2".into(), Timestamp(0));
+    let mut relapse = Relapse::default();
     let (mut title, mut steps) = ("", 0);
     for (number, line) in TABLE.lines().enumerate() {
         let line = line.trim();
@@ -94,11 +101,15 @@ fn the_machine_does_what_its_table_says() {
         let now = Timestamp(second.parse::<u64>().expect("a second") * 1_000);
         let command = Command::ALL.into_iter().find(|command| command.as_str() == *happens);
         let change = match (*happens, command) {
-            ("start", _) => Some(machine::start(&"1.8.2".into(), &"1.9.0".into(), &rules, now)),
+            ("start", _) => {
+                relapse = Relapse::default();
+                Some(machine::start(&"1.8.2".into(), &"1.9.0".into(), &rules, now))
+            }
             (_, Some(command)) => machine::command(&state, &rules, command, now),
             (verdict, None) => {
                 let evaluation = evaluation(verdict).unwrap_or_else(|| panic!("'{verdict}'?"));
-                machine::look(&state, &rules, &evaluation, now)
+                let again = relapse.look(&evaluation, now);
+                machine::look(&state, &rules, &evaluation, (&relapse, again), now)
             }
         };
         let nothing = if command.is_some() { "refused" } else { "-" };
@@ -111,5 +122,5 @@ fn the_machine_does_what_its_table_says() {
         assert_eq!(stands(&state), expected.join(" "), "{place}");
         steps += 1;
     }
-    assert!(steps > 80, "only {steps} steps were read");
+    assert!(steps > 120, "only {steps} steps were read");
 }

@@ -125,6 +125,14 @@ pub enum CommandError {
         /// Where it stands.
         phase: Phase,
     },
+    /// Users are on their way back to stable.
+    #[error("cannot {command} service '{service}': its users are on their way back to stable")]
+    Leaving {
+        /// The service.
+        service: String,
+        /// What was asked.
+        command: &'static str,
+    },
 }
 
 /// A service as the API shows it.

@@ -1,8 +1,11 @@
 //! Where a rollout stands.
 
+use crate::load::Carried;
+use crate::record::RecordKind;
 use serde::{Deserialize, Serialize};
 use serinus_models::Timestamp;
 use serinus_routing::Weight;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The phase of a rollout.
@@ -61,10 +64,37 @@ pub struct ServiceState {
     pub held_since: Option<Timestamp>,
     /// Since when the clock is stopped.
     pub paused_since: Option<Timestamp>,
-    /// Anomalies since the rollout last got past `anomaly_stage`.
+    /// Anomalies that are not forgotten yet: those since the rollout last got past `anomaly_stage`
+    /// with five minutes gone by without one.
     pub anomalies: u32,
     /// The furthest stage that had one of them.
     pub anomaly_stage: usize,
+    /// When the last of them was.
+    #[serde(default)]
+    pub last_anomaly: Option<Timestamp>,
+    /// Users are on their way back to stable, step by step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
+    /// The most that stable has lately carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Carried>,
+}
+
+/// A way back that stable can take: users leave the canary step by step, and nobody comes to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// When the first step was taken.
+    pub since: Timestamp,
+    /// Users on the canary after each step; they only fall, and the last is zero.
+    pub weights: Vec<Weight>,
+    /// Steps taken; at least one.
+    pub taken: usize,
+    /// What is recorded with the last step: `withdrawn`, `rolled_back` or `aborted`.
+    pub then: RecordKind,
+    /// Its word for programs.
+    pub reason: Option<Cow<'static, str>>,
+    /// Why they leave, in plain words.
+    pub why: String,
 }
 
 impl ServiceState {
@@ -83,6 +113,9 @@ impl ServiceState {
             paused_since: None,
             anomalies: 0,
             anomaly_stage: 0,
+            last_anomaly: None,
+            leaving: None,
+            carried: None,
         }
     }
 

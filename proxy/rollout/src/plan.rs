@@ -53,6 +53,9 @@ pub struct RolloutPolicy {
     pub on_anomaly: OnAnomaly,
     /// How long users may be withdrawn without a verdict.
     pub withdraw_limit: Duration,
+    /// Longest time in which users return to stable step by step where everybody at once would be
+    /// more than it has lately carried; zero brings all back at once.
+    pub ramp_limit: Duration,
     /// Odds ratio below which "worse" is not worth a rollback; at least 1.
     pub margin: f64,
     /// Observations of the canary (live requests and probe runs) without which a stage does not end.
@@ -77,6 +80,7 @@ impl Default for RolloutPolicy {
             resume_threshold: 0.2,
             on_anomaly: OnAnomaly::Withdraw,
             withdraw_limit: Duration::from_secs(600),
+            ramp_limit: Duration::from_secs(8),
             margin: 1.25,
             min_requests: 10,
             label_window: (Duration::from_secs(60), Duration::from_secs(300)),

@@ -1,10 +1,13 @@
 //! One service's rollout: its state, its evaluator, and the change that waits for the disk.
 
+use crate::leave;
+use crate::load::{Carried, Load};
 use crate::machine::{self, Change};
 use crate::message::{ServiceStatus, Ticket, Urgency, VersionStatus};
 use crate::phase::{Phase, ServiceState};
 use crate::plan::{Mode, ServicePlan};
 use crate::record::RecordKind;
+use crate::relapse::Relapse;
 use serinus_models::{
     Evaluation, EvaluationSettings, Evaluator, Exposure, Label, Predictor, Reason, ServiceTick,
     Timestamp, Verdict,
@@ -27,7 +30,9 @@ pub(crate) struct ServiceRollout {
     pub(crate) unwritable: bool,
     /// A first stage that could not be written down yet: nothing else would ask for it again.
     pub(crate) unstarted: Option<Change>,
+    load: Load,
     evaluator: Evaluator,
+    relapse: Relapse,
     last: Option<Evaluation>,
     /// An anomaly is open: it was reported and has not been reported as cleared.
     anomaly_open: bool,
@@ -42,18 +47,21 @@ pub(crate) struct ServiceRollout {
 impl ServiceRollout {
     pub(crate) fn new(plan: ServicePlan, state: ServiceState, now: Timestamp) -> Self {
         let mut evaluator = Evaluator::new(evaluation_settings(&plan), state.rollout_started);
-        if state.withdrawn_since.is_some() {
+        // What was held against it is forgotten: probes have to show that it works.
+        if state.withdrawn_since.is_some() || state.held_since.is_some() {
             evaluator.mark_withdrawn(now);
         }
         ServiceRollout {
+            load: Load::after(state.carried),
+            anomaly_open: state.held_since.is_some(),
             plan,
             state,
             pending: None,
             unwritable: false,
             unstarted: None,
             evaluator,
+            relapse: Relapse::default(),
             last: None,
-            anomaly_open: false,
             held_for: None,
             observed: Vec::new(),
             label_due: false,
@@ -66,7 +74,26 @@ impl ServiceRollout {
         if self.plan.canary_version.is_none() { Phase::Idle } else { self.state.phase }
     }
 
+    /// Another release of the service takes this one's place: what stable carries stays known.
+    pub(crate) fn succeeded_by(
+        mut self,
+        plan: ServicePlan,
+        state: ServiceState,
+        now: Timestamp,
+    ) -> Self {
+        self.reconfigure(plan);
+        ServiceRollout { load: self.load, ..ServiceRollout::new(self.plan, state, now) }
+    }
+
+    /// The most that stable has lately carried.
+    pub(crate) fn carried(&self) -> Option<Carried> {
+        self.load.carried()
+    }
+
     pub(crate) fn reconfigure(&mut self, plan: ServicePlan) {
+        if plan.stable_version != self.plan.stable_version {
+            self.load = Load::default();
+        }
         self.evaluator.reconfigure(evaluation_settings(&plan));
         self.plan = plan;
     }
@@ -78,6 +105,8 @@ impl ServiceRollout {
         tick: &ServiceTick,
         predictor: Option<&Predictor>,
     ) -> Vec<Finding> {
+        self.load.observe(now, tick);
+        self.state.carried = self.load.carried();
         if self.plan.canary_version.is_none() {
             return Vec::new();
         }
@@ -102,19 +131,27 @@ impl ServiceRollout {
     }
 
     fn judge(&mut self, now: Timestamp, evaluation: &Evaluation, findings: &mut Vec<Finding>) {
-        let is_anomaly = evaluation.anomaly_score >= self.plan.policy.anomaly_threshold;
+        let again = self.relapse.look(evaluation, now);
+        let policy = &self.plan.policy;
+        let change = machine::look(&self.state, policy, evaluation, (&self.relapse, again), now);
+        let is_anomaly = evaluation.anomaly_score >= policy.anomaly_threshold;
+        let says = |kind| change.as_ref().is_some_and(|change| change.kind == kind);
         if is_anomaly && !self.anomaly_open && evaluation.verdict != Verdict::Continue {
             self.anomaly_open = true;
             self.label_due = true;
-            findings.push(Finding::Note(RecordKind::AnomalyDetected));
+            if !says(RecordKind::AnomalyDetected) {
+                findings.push(Finding::Note(RecordKind::AnomalyDetected));
+            }
         }
-        let change = machine::look(&self.state, &self.plan.policy, evaluation, now);
-        let clears = evaluation.cleared && self.anomaly_open;
+        // A hold ends when the machine says so; users on the way back are off first.
+        let released = says(RecordKind::AnomalyCleared);
+        let may_clear = released || self.state.held_since.is_none();
+        let clears =
+            evaluation.cleared && self.anomaly_open && may_clear && self.state.leaving.is_none();
         if clears {
             self.anomaly_open = false;
             self.observed.clear();
-            // With its hold released the machine says so itself.
-            if change.as_ref().is_none_or(|change| change.kind != RecordKind::AnomalyCleared) {
+            if !released {
                 findings.push(Finding::Note(RecordKind::AnomalyCleared));
             }
         }
@@ -125,12 +162,23 @@ impl ServiceRollout {
                     findings.push(Finding::Observed(change));
                 }
             }
-            Some(change) => findings.push(Finding::Change(change)),
+            Some(change) => findings.push(Finding::Change(self.gently(change, now))),
             None => self.stand_still(now, evaluation, findings),
         }
         if clears && self.state.withdrawn_since.is_none() {
             self.evaluator.users_returned(now);
         }
+    }
+
+    /// The change, or its first step where stable could not take everybody at once.
+    pub(crate) fn gently(&self, change: Change, now: Timestamp) -> Change {
+        let (demand, failing) = (self.load.demand(now), self.load.failing());
+        leave::gently(change, &self.state, demand, failing, self.plan.policy.ramp_limit, now)
+    }
+
+    /// The next step of users who are on their way back, if it is due.
+    pub(crate) fn step(&self, now: Timestamp) -> Option<Change> {
+        leave::step(&self.state, self.load.failing(), self.plan.policy.ramp_limit, now)
     }
 
     /// Reports, once per cause, that a stage which is over does not end.
@@ -141,6 +189,7 @@ impl ServiceRollout {
         findings: &mut Vec<Finding>,
     ) {
         let waits = self.state.phase == Phase::Progressing
+            && self.state.leaving.is_none()
             && evaluation.verdict == Verdict::InsufficientEvidence
             && machine::hold_is_over(&self.state, &self.plan.policy, now);
         if !waits {
@@ -169,6 +218,7 @@ impl ServiceRollout {
         match change.kind {
             RecordKind::Withdrawn => self.evaluator.mark_withdrawn(now),
             RecordKind::Restored => {
+                self.load.forget_canary();
                 self.evaluator.users_returned(now);
                 self.evaluator.stage_began(now);
             }
@@ -176,7 +226,9 @@ impl ServiceRollout {
                 self.evaluator.stage_began(now);
             }
             RecordKind::RolloutStarted | RecordKind::Retried => {
+                self.load.forget_canary();
                 self.evaluator = Evaluator::new(evaluation_settings(&self.plan), now);
+                self.relapse = Relapse::default();
                 self.last = None;
                 self.anomaly_open = false;
                 self.observed.clear();
@@ -200,7 +252,8 @@ impl ServiceRollout {
             Phase::RolledBack if self.label_due => Urgency::Suspicion,
             Phase::RolledBack => Urgency::Routine,
             Phase::Progressing | Phase::Paused => {
-                if self.anomaly_open || self.state.withdrawn_since.is_some() {
+                let doubted = self.state.withdrawn_since.or(self.state.held_since).is_some();
+                if self.anomaly_open || doubted {
                     return Urgency::Suspicion;
                 }
                 match self.last.as_ref().map(|evaluation| evaluation.verdict) {
@@ -219,6 +272,7 @@ impl ServiceRollout {
         let version = |version: &std::sync::Arc<str>| VersionStatus { version: version.clone() };
         let phase = self.phase();
         let mut reasons = self.last.as_ref().map_or_else(Vec::new, |last| last.reasons.clone());
+        reasons.splice(..0, self.way_back().into_iter().chain(self.doubt()));
         if self.unwritable {
             reasons.insert(0, Reason::new("no_journal", NO_JOURNAL));
         }
@@ -245,6 +299,34 @@ impl ServiceRollout {
             evaluation: self.last.clone(),
             last_label: self.last_label,
         }
+    }
+}
+
+impl ServiceRollout {
+    /// What an operator reads while users are on their way back.
+    fn way_back(&self) -> Option<Reason> {
+        let leaving = self.state.leaving.as_ref()?;
+        let text = format!(
+            "users are on their way back to stable, step {} of {}: more at once than it has lately carried would harm it",
+            leaving.taken,
+            leaving.weights.len()
+        );
+        Some(Reason::new("ramp", text))
+    }
+
+    /// What an operator reads while users stay off although the anomaly is gone.
+    fn doubt(&self) -> Option<Reason> {
+        let asked = machine::doubt(&self.state, &self.plan.policy);
+        let off = self.state.withdrawn_since.or(self.state.held_since).is_some();
+        let clears = self.last.as_ref().is_some_and(|last| last.cleared);
+        (off && clears && !asked.is_zero()).then(|| {
+            let text = format!(
+                "anomaly number {}: the canary has to look well for {:.0} s before it gets users; one more is a rollback",
+                self.state.anomalies,
+                asked.as_secs_f64()
+            );
+            Reason::new("repeated", text)
+        })
     }
 }
 

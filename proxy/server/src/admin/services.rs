@@ -85,6 +85,10 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::Command(CommandError::WrongPhase { phase, .. }) => {
             (StatusCode::CONFLICT, possible(*phase))
         }
+        Refusal::Command(CommandError::Leaving { .. }) => (
+            StatusCode::CONFLICT,
+            "ask again in some seconds; an abort brings the rest back at once".to_owned(),
+        ),
         Refusal::NotDurable(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "mend the journal, then try again; pause and abort work without it".to_owned(),

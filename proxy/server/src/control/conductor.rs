@@ -109,7 +109,7 @@ impl Conductor {
         }
     }
 
-    /// Looks at every service whose time has come; says whether there was one.
+    /// Looks at every service whose time has come; says whether anything may have changed.
     fn look(&mut self) -> bool {
         let now = Instant::now();
         let Parts { data_path, .. } = &self.parts;
@@ -120,7 +120,11 @@ impl Conductor {
             })
             .collect();
         if due.is_empty() {
-            return false;
+            let steps = self.judgement.is_step_due(self.clock.now());
+            if steps {
+                self.tell(Input::Tick);
+            }
+            return steps;
         }
         let mut used = (**self.board.resources.load()).clone();
         for at in due {

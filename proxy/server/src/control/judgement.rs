@@ -116,6 +116,14 @@ impl Judgement {
         catch_unwind(AssertUnwindSafe(|| controller.status())).ok()
     }
 
+    /// Whether users are on their way back and their next step should not wait for the next look.
+    pub(super) fn is_step_due(&self, now: Timestamp) -> bool {
+        let due = |controller: &Controller| {
+            catch_unwind(AssertUnwindSafe(|| controller.is_step_due(now))).unwrap_or(false)
+        };
+        self.controller.as_ref().is_some_and(due)
+    }
+
     /// Why nothing is judged now, in words.
     pub(super) fn trouble(&self) -> Option<String> {
         self.controller.is_none().then(|| {

@@ -13,7 +13,7 @@ const REMEMBERED: usize = 512;
 /// written, with a fresh look at the evidence: its state is what it is known by.
 #[derive(Debug, PartialEq)]
 enum Identity {
-    Exposing(RecordKind, Option<Arc<str>>, Option<ServiceState>),
+    Exposing(RecordKind, Option<Arc<str>>, Option<Box<ServiceState>>),
     Other(RecordKind, Option<Arc<str>>, Timestamp, String),
 }
 
@@ -21,7 +21,7 @@ impl Identity {
     fn of(record: &Record) -> Self {
         let (kind, service) = (record.kind, record.service.clone());
         if kind.exposes() {
-            Identity::Exposing(kind, service, record.state.clone())
+            Identity::Exposing(kind, service, record.state.clone().map(Box::new))
         } else {
             Identity::Other(kind, service, record.at, record.text.clone())
         }

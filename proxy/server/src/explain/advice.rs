@@ -16,6 +16,9 @@ pub(super) fn next(record: &Record) -> Vec<String> {
             vec!["The record that follows says what was done about it.".into()]
         }
         RecordKind::AnomalyCleared => vec!["The stage has to look well from its beginning.".into()],
+        RecordKind::Held if is_leaving(record) => vec![
+            "The next steps follow by themselves within seconds, quicker if the canary fails more; the last one says 'withdrawn' or 'rolled_back'.".into(),
+        ],
         RecordKind::Held => vec![
             format!("{canary} keeps the users it has and gets no more until the evidence decides."),
         ],
@@ -68,6 +71,9 @@ pub(super) fn options(entry: &Entry) -> Vec<String> {
             "Ship a mended version under a new version number: it is rolled out from the first stage.".into(),
             command("retry", "if the cause lay elsewhere: try the same version again"),
         ],
+        (RecordKind::Held, _) if is_leaving(record) => {
+            vec![command("abort", "bring the rest back at once, and take the release back")]
+        }
         (_, Some(Phase::Promoted)) => vec![command("abort", "take it back")],
         (_, Some(Phase::Paused)) => vec![
             command("resume", "let it go on"),
@@ -82,6 +88,11 @@ pub(super) fn options(entry: &Entry) -> Vec<String> {
     };
     lines.push(command("watch", "see it live"));
     lines
+}
+
+/// Whether users are on their way back to stable.
+fn is_leaving(record: &Record) -> bool {
+    record.state.as_ref().is_some_and(|state| state.leaving.is_some())
 }
 
 fn canary(state: Option<&ServiceState>) -> String {

@@ -54,7 +54,14 @@ pub(crate) fn headline(record: &Record) -> String {
         RecordKind::StageAdvanced => format!("{release} now gets {weight} of users"),
         RecordKind::AnomalyDetected => format!("{release} looks worse than stable"),
         RecordKind::AnomalyCleared => format!("{release} looks no worse than stable any more"),
-        RecordKind::Held => format!("{release} goes no further for now"),
+        RecordKind::Held => match record.state.as_ref().and_then(|state| state.leaving.as_ref()) {
+            Some(leaving) => format!(
+                "users are on their way back from {release}, step {} of {}: {weight} of them are still there",
+                leaving.taken,
+                leaving.weights.len()
+            ),
+            None => format!("{release} goes no further for now"),
+        },
         RecordKind::Withdrawn => format!("users were taken off {release} for now"),
         RecordKind::Restored => format!("users came back to {release}, {weight} of them"),
         RecordKind::RolledBack => format!("{release} was rolled back"),

@@ -1,0 +1,81 @@
+//! A simulated release in a simulated world, second by second.
+
+use crate::simulation::{SimulatedService, Simulation};
+use serinus_models::world::{Family, ServiceShape, World};
+use serinus_models::{Exposure, Predictor};
+use serinus_rollout::{Phase, RolloutPolicy, Stage, Urgency};
+use serinus_routing::Weight;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A look of the controller.
+pub const SECOND: Duration = Duration::from_secs(1);
+
+/// Stages of so many percent and seconds.
+///
+/// # Panics
+/// What is not a percentage.
+pub fn stages(stages: &[(f64, u64)]) -> Vec<Stage> {
+    let stage = |(percent, seconds): &(f64, u64)| Stage {
+        weight: Weight::from_percent(*percent).expect("a percentage"),
+        hold: Duration::from_secs(*seconds),
+    };
+    stages.iter().map(stage).collect()
+}
+
+/// The model that is shipped.
+///
+/// # Panics
+/// It cannot be read.
+pub fn shipped() -> Option<Arc<Predictor>> {
+    Some(Arc::new(Predictor::shipped().expect("the shipped model")))
+}
+
+/// Rounds per second over all probes, as the edge would run them.
+fn probe_rate(simulation: &Simulation, name: &str) -> f64 {
+    match simulation.urgency(name) {
+        Urgency::Routine => 0.5,
+        Urgency::Raised => 1.0,
+        Urgency::Suspicion => 5.0,
+    }
+}
+
+/// Shows the controller what happened to a service in so much time.
+pub fn see(simulation: &mut Simulation, name: &str, world: &mut World, span: Duration) {
+    let status = simulation.status(name);
+    let exposure = Exposure {
+        weight: simulation.weight(name).ratio(),
+        withdrawn: status.withdrawn || status.phase == Phase::RolledBack,
+    };
+    let tick = world.tick(span, exposure, probe_rate(simulation, name));
+    simulation.observe(name, tick);
+}
+
+/// Runs one family at 100 requests per second without disturbances for so many seconds.
+pub fn undisturbed(family: Family, seed: u64, seconds: u64, policy: RolloutPolicy) -> Simulation {
+    let (mut simulation, mut world) = opened(family, seed, policy);
+    for _ in 0..seconds {
+        second(&mut simulation, &mut world);
+    }
+    simulation
+}
+
+/// A release of one family at 100 requests per second, before its first second.
+pub fn opened(family: Family, seed: u64, policy: RolloutPolicy) -> (Simulation, World) {
+    let shop = SimulatedService { name: "shop", canary: Some("2.0"), policy };
+    (Simulation::new(vec![shop], shipped()), busy_world(family, seed))
+}
+
+/// A world of one family at 100 requests per second.
+pub fn busy_world(family: Family, seed: u64) -> World {
+    let shape =
+        ServiceShape { requests_per_second: 100.0, ..World::new(family, seed).service().clone() };
+    World::with_service(shape, family, seed)
+}
+
+/// One second of it, with a disk that works.
+pub fn second(simulation: &mut Simulation, world: &mut World) {
+    simulation.answer(usize::MAX, true);
+    see(simulation, "shop", world, SECOND);
+    simulation.pass(SECOND);
+}
