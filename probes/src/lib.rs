@@ -9,6 +9,7 @@ mod client;
 mod cookies;
 mod expect;
 mod exposition;
+pub mod import;
 mod journey;
 mod marks;
 mod pace;
