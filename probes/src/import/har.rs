@@ -2,7 +2,7 @@
 
 use super::correlate::Correlations;
 use super::draft::{Draft, DraftStep, Imported, inline, literal, quoted};
-use super::{ImportError, Naming, json_body};
+use super::{ImportError, Naming, json_body, site};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -124,14 +124,13 @@ pub(super) fn import(text: &str, naming: &Naming) -> Result<Imported, ImportErro
             draft.remark(format!("left out: `{}` is no URL", entry.request.url));
             continue;
         };
-        let Some(authority) = authority(&url).filter(|_| matches!(url.scheme(), "http" | "https"))
-        else {
+        let Some(site) = site(&url).filter(|_| matches!(url.scheme(), "http" | "https")) else {
             draft.remark(format!("left out: requests over {}:", url.scheme()));
             continue;
         };
-        let kept = host.as_ref().or(draft.host.as_ref()).is_none_or(|host| *host == authority);
+        let kept = host.as_ref().or(draft.host.as_ref()).is_none_or(|host| *host == site);
         if !kept {
-            draft.remark(format!("left out: requests to {authority}, another site"));
+            draft.remark(format!("left out: requests to {site}, another site"));
             continue;
         }
         if is_asset(entry) {
@@ -156,7 +155,7 @@ pub(super) fn import(text: &str, naming: &Naming) -> Result<Imported, ImportErro
             draft.remark(format!("left out: {} requests", entry.request.method));
             continue;
         };
-        draft.host.get_or_insert(authority);
+        draft.host.get_or_insert(site);
         let mut step = request(action, &url, &entry.request, &mut correlations, &mut draft);
         redirected = follow(&url, entry, status);
         if redirected.is_none() {
@@ -175,11 +174,6 @@ pub(super) fn import(text: &str, naming: &Naming) -> Result<Imported, ImportErro
         draft.steps[step].captures.push((name, capture));
     }
     Ok(draft.finish(naming))
-}
-
-fn authority(url: &Url) -> Option<String> {
-    let host = url.host_str()?;
-    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 fn is_asset(entry: &Entry) -> bool {

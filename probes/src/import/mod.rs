@@ -11,6 +11,8 @@ mod recorder;
 
 pub use draft::Imported;
 
+use url::Url;
+
 /// What a file was written by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -62,6 +64,15 @@ pub struct Naming {
     pub service: String,
     /// The host to keep; default: the one of the first request.
     pub host: Option<String>,
+}
+
+/// Host and port of a URL as a Host header has them.
+fn site(url: &Url) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    let host = url
+        .host_str()
+        .filter(|host| !host.is_empty() && !host.ends_with('.') && host.chars().all(plain))?;
+    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 /// Turns the text of a file into a probe.

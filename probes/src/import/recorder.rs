@@ -3,7 +3,7 @@
 //! Without a browser there are requests only: opening an address, following links, filling in and sending forms.
 
 use super::draft::{Draft, DraftStep, Imported, inline, literal, quoted};
-use super::{ImportError, Naming};
+use super::{ImportError, Naming, site};
 use scraper::Selector;
 use serde::Deserialize;
 use url::Url;
@@ -87,8 +87,7 @@ fn navigate(draft: &mut Draft, number: usize, step: &Recorded) {
         // about:blank and chrome:// are how recordings begin.
         return;
     };
-    let host = url.host_str().unwrap_or_default();
-    let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let Some(host) = site(&url) else { return };
     if draft.host.get_or_insert_with(|| host.clone()) != &host {
         draft.remark(format!("left out: step {number} opens {host}, another site"));
         return;
@@ -187,6 +186,11 @@ fn is_link(element: &str) -> bool {
 }
 
 fn submit(draft: &mut Draft, fields: &mut Vec<(String, String)>) {
+    if draft.steps.is_empty() {
+        draft.remark("left out: a form that is sent before any page is opened");
+        fields.clear();
+        return;
+    }
     // The form that has the first field that was filled in.
     let first = fields.first().map(|(name, _)| name.replace('\\', "\\\\").replace('"', "\\\""));
     let form = first.map(|name| format!("form:has([name=\"{name}\"])"));

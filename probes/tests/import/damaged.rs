@@ -17,10 +17,9 @@ const SPICE: [&str; 14] =
     ["{{", "}}", "{%", "\"", "'", "\\", "\n", "[", "]", "null", "é", "\u{0}", "://", "```"];
 
 fn survives(source: Source, text: &str) -> Result<(), TestCaseError> {
-    if let Ok(imported) = import(source, text, &naming()) {
-        if let Err(error) = checked(&imported) {
-            return Err(TestCaseError::fail(error));
-        }
+    let checked = import(source, text, &naming()).map(|imported| checked(&imported));
+    if let Ok(Err(error)) = checked {
+        return Err(TestCaseError::fail(error));
     }
     Ok(())
 }

@@ -1,5 +1,10 @@
 //! Journeys written down elsewhere come out as probes that `check` accepts.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "test code throughout: the configured exception covers only functions marked as tests"
+)]
+
 mod damaged;
 mod har;
 mod hurl;

@@ -4,7 +4,7 @@ mod assert;
 mod parse;
 
 use super::draft::{Draft, DraftStep, Imported, inline, is_header, literal, quoted};
-use super::{ImportError, Naming, json_body};
+use super::{ImportError, Naming, json_body, site};
 use parse::{Body, Entry, Line};
 use serde_json::Value;
 use url::Url;
@@ -64,6 +64,13 @@ fn step(entry: &Entry<'_>, draft: &mut Draft) -> Result<(), ImportError> {
         draft.remark(format!("left out: line {}: `{}`", line.number, line.text));
     }
     body(entry, &mut step)?;
+    if step.body.is_some() && ["get", "head", "options"].contains(&action) {
+        step.body = None;
+        draft.remark(format!(
+            "left out: line {}: the body of a {} request",
+            entry.line, entry.method
+        ));
+    }
     answer(entry, &mut step, draft)?;
     draft.steps.push(step);
     Ok(())
@@ -179,14 +186,14 @@ fn path(entry: &Entry<'_>, draft: &mut Draft) -> Result<Option<String>, ImportEr
     // A variable within the host is the site that the probe is aimed at.
     if !authority.contains("{{") {
         let parsed = Url::parse(&format!("{scheme}://{authority}/"));
-        if let Err(error) = parsed {
-            let reason = format!("`{url}` is no URL: {error}");
+        let Some(site) = parsed.as_ref().ok().and_then(site) else {
+            let why = parsed.err().map(|error| format!(": {error}")).unwrap_or_default();
+            let reason = format!("`{url}` is no URL{why}");
             return Err(ImportError::Malformed { line: entry.line, column: 1, reason });
-        }
-        let first = draft.host.get_or_insert_with(|| authority.to_owned());
-        if first != authority {
+        };
+        if *draft.host.get_or_insert_with(|| site.clone()) != site {
             draft.remark(format!(
-                "left out: line {}: a request to {authority}, another site",
+                "left out: line {}: a request to {site}, another site",
                 entry.line
             ));
             return Ok(None);
