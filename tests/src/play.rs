@@ -1,7 +1,7 @@
 //! A simulated release in a simulated world, second by second.
 
 use crate::simulation::{SimulatedService, Simulation};
-use serinus_models::world::{Family, ServiceShape, World};
+use serinus_models::world::{Scenario, ServiceShape, World};
 use serinus_models::{Exposure, Predictor};
 use serinus_rollout::{Phase, RolloutPolicy, Stage, Urgency};
 use serinus_routing::Weight;
@@ -51,8 +51,16 @@ pub fn see(simulation: &mut Simulation, name: &str, world: &mut World, span: Dur
     simulation.observe(name, tick);
 }
 
+/// The shipped scenario of this name.
+///
+/// # Panics
+/// There is none.
+pub fn scenario(name: &str) -> &'static Scenario {
+    Scenario::named(name).expect("a shipped scenario")
+}
+
 /// Runs one family at 100 requests per second without disturbances for so many seconds.
-pub fn undisturbed(family: Family, seed: u64, seconds: u64, policy: RolloutPolicy) -> Simulation {
+pub fn undisturbed(family: &str, seed: u64, seconds: u64, policy: RolloutPolicy) -> Simulation {
     let (mut simulation, mut world) = opened(family, seed, policy);
     for _ in 0..seconds {
         second(&mut simulation, &mut world);
@@ -61,16 +69,16 @@ pub fn undisturbed(family: Family, seed: u64, seconds: u64, policy: RolloutPolic
 }
 
 /// A release of one family at 100 requests per second, before its first second.
-pub fn opened(family: Family, seed: u64, policy: RolloutPolicy) -> (Simulation, World) {
+pub fn opened(family: &str, seed: u64, policy: RolloutPolicy) -> (Simulation, World) {
     let shop = SimulatedService { name: "shop", canary: Some("2.0"), policy };
     (Simulation::new(vec![shop], shipped()), busy_world(family, seed))
 }
 
 /// A world of one family at 100 requests per second.
-pub fn busy_world(family: Family, seed: u64) -> World {
-    let shape =
-        ServiceShape { requests_per_second: 100.0, ..World::new(family, seed).service().clone() };
-    World::with_service(shape, family, seed)
+pub fn busy_world(family: &str, seed: u64) -> World {
+    let drawn = World::of_scenario(scenario(family), seed);
+    let shape = ServiceShape { requests_per_second: 100.0, ..drawn.service().clone() };
+    World::with_service(shape, scenario(family), seed)
 }
 
 /// One second of it, with a disk that works.

@@ -3,10 +3,12 @@
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serinus_models::Exposure;
-use serinus_models::world::{Family, World};
+use serinus_models::world::{Scenario, World};
 use serinus_rollout::{Command, OnAnomaly, Phase, Record, RecordKind, RolloutPolicy};
 use serinus_routing::Weight;
-use serinus_tests::play::{SECOND, busy_world, opened, second, see, shipped, stages, undisturbed};
+use serinus_tests::play::{
+    SECOND, busy_world, opened, scenario, second, see, shipped, stages, undisturbed,
+};
 use serinus_tests::simulation::{SimulatedService, Simulation};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -23,7 +25,7 @@ fn steps(simulation: &Simulation) -> Vec<&Record> {
 
 /// Seeds of lasting errors that hit such a share of the requests.
 fn error_steps(shares: std::ops::Range<f64>, count: usize) -> Vec<u64> {
-    let share = |seed: u64| busy_world(Family::ErrorStep, seed).severity().error_share;
+    let share = |seed: u64| busy_world("error_step", seed).severity().error_share;
     let seeds: Vec<u64> = (0..400).filter(|seed| shares.contains(&share(*seed))).collect();
     assert!(seeds.len() >= count, "{seeds:?}");
     seeds[..count].to_vec()
@@ -32,7 +34,7 @@ fn error_steps(shares: std::ops::Range<f64>, count: usize) -> Vec<u64> {
 /// Half an hour with everybody on a healthy canary, so that stable has carried nothing for long.
 fn everybody(seed: u64) -> (Simulation, World) {
     let policy = RolloutPolicy { stages: stages(&[(5.0, 60), (100.0, 7_200)]), ..alone(0.0) };
-    let (mut simulation, mut world) = opened(Family::Healthy, seed, policy);
+    let (mut simulation, mut world) = opened("healthy", seed, policy);
     for _ in 0..1_800 {
         second(&mut simulation, &mut world);
     }
@@ -44,7 +46,7 @@ fn everybody(seed: u64) -> (Simulation, World) {
 fn a_canary_with_everybody_and_some_errors_gives_users_back_in_steps() {
     for seed in error_steps(0.03..0.25, 4) {
         let (mut simulation, _) = everybody(seed);
-        let mut world = busy_world(Family::ErrorStep, seed);
+        let mut world = busy_world("error_step", seed);
         for _ in 0..900 {
             second(&mut simulation, &mut world);
         }
@@ -64,7 +66,7 @@ fn a_canary_with_everybody_and_some_errors_gives_users_back_in_steps() {
 #[test]
 fn half_of_the_users_return_in_two_steps() {
     for seed in error_steps(0.03..0.25, 20) {
-        let simulation = undisturbed(Family::ErrorStep, seed, 600, alone(50.0));
+        let simulation = undisturbed("error_step", seed, 600, alone(50.0));
         let way = steps(&simulation);
         assert_eq!(way.len(), 1, "seed {seed}: all but the last");
         assert_eq!(simulation.count("shop", RecordKind::Withdrawn), 1, "seed {seed}");
@@ -74,20 +76,20 @@ fn half_of_the_users_return_in_two_steps() {
 
 #[test]
 fn from_a_dead_canary_everybody_returns_at_once() {
-    let dead = (0..20).map(|seed| (Family::DeadOnArrival, seed));
-    let errors = error_steps(0.8..1.01, 20).into_iter().map(|seed| (Family::ErrorStep, seed));
+    let dead = (0..20).map(|seed| ("dead_on_arrival", seed));
+    let errors = error_steps(0.8..1.01, 20).into_iter().map(|seed| ("error_step", seed));
     for (family, seed) in dead.chain(errors) {
         let simulation = undisturbed(family, seed, 400, alone(50.0));
         let way = steps(&simulation);
-        assert!(way.is_empty(), "{family:?} {seed}: {}", way[0].text);
-        assert!(simulation.weight("shop").is_zero(), "{family:?} {seed}");
+        assert!(way.is_empty(), "{family} {seed}: {}", way[0].text);
+        assert!(simulation.weight("shop").is_zero(), "{family} {seed}");
     }
 }
 
 #[test]
 fn from_a_small_canary_everybody_returns_at_once() {
     for seed in error_steps(0.03..1.01, 20) {
-        let simulation = undisturbed(Family::ErrorStep, seed, 400, alone(25.0));
+        let simulation = undisturbed("error_step", seed, 400, alone(25.0));
         assert!(steps(&simulation).is_empty(), "seed {seed}");
     }
 }
@@ -96,7 +98,7 @@ fn from_a_small_canary_everybody_returns_at_once() {
 fn a_rollback_without_a_withdrawal_before_it_goes_in_steps_too() {
     let policy = RolloutPolicy { on_anomaly: OnAnomaly::Hold, ..alone(50.0) };
     for seed in error_steps(0.03..0.25, 20) {
-        let simulation = undisturbed(Family::ErrorStep, seed, 900, policy.clone());
+        let simulation = undisturbed("error_step", seed, 900, policy.clone());
         assert_eq!(simulation.count("shop", RecordKind::Withdrawn), 0, "seed {seed}");
         assert_eq!(simulation.status("shop").phase, Phase::RolledBack, "seed {seed}");
         let way = steps(&simulation);
@@ -150,7 +152,7 @@ fn a_restart_on_the_way_back_goes_on_to_zero() {
 #[test]
 fn a_canary_that_dies_on_the_way_back_loses_everybody_at_once() {
     let (mut simulation, _) = aborted(4);
-    let mut world = busy_world(Family::DeadOnArrival, 4);
+    let mut world = busy_world("dead_on_arrival", 4);
     second(&mut simulation, &mut world);
     assert!(simulation.weight("shop").is_zero());
     assert_eq!(simulation.status("shop").phase, Phase::RolledBack);
@@ -159,7 +161,8 @@ fn a_canary_that_dies_on_the_way_back_loses_everybody_at_once() {
 /// Heavy stages, a disk that fails and lags, crashes, reloads, an operator: how many steps were told.
 fn disturbed(seed: u64, step: &mut usize) -> usize {
     let mut dice = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let family = Family::ALL[dice.random_range(0..Family::ALL.len())];
+    let scenarios = Scenario::shipped();
+    let family = scenarios[dice.random_range(0..scenarios.len())].name();
     let heavy: [&[(f64, u64)]; 3] =
         [&[(100.0, 300)], &[(60.0, 60), (100.0, 60)], &[(50.0, 400), (75.0, 400)]];
     let policy = |dice: &mut Xoshiro256PlusPlus| RolloutPolicy {
@@ -169,7 +172,7 @@ fn disturbed(seed: u64, step: &mut usize) -> usize {
         ramp_limit: Duration::from_secs(dice.random_range(0..=30)),
         ..RolloutPolicy::default()
     };
-    let mut world = World::new(family, seed);
+    let mut world = World::of_scenario(scenario(family), seed);
     let shop = |canary, policy| vec![SimulatedService { name: "shop", canary, policy }];
     let mut simulation = Simulation::new(shop(Some("2.0"), policy(&mut dice)), shipped());
     let (mut disk_works, mut present) = (true, true);
@@ -222,28 +225,26 @@ fn usual() -> RolloutPolicy {
 
 #[test]
 fn what_comes_and_goes_is_taken_back_after_three_exposures_at_most() {
-    for (family, seed) in
-        (0..20).flat_map(|seed| [(Family::Flapping, seed), (Family::CrashLoop, seed)])
-    {
+    for (family, seed) in (0..20).flat_map(|seed| [("flapping", seed), ("crash_loop", seed)]) {
         let (mut simulation, mut world) = opened(family, seed, usual());
         for _ in 0..1_800 {
             second(&mut simulation, &mut world);
         }
         let left = simulation.count("shop", RecordKind::Withdrawn);
-        assert_eq!(simulation.status("shop").phase, Phase::RolledBack, "{family:?} {seed}");
-        assert!(left <= 3, "{family:?} {seed}: {left} exposures");
-        assert!(world.harm().harmed < 100, "{family:?} {seed}: {:?}", world.harm());
+        assert_eq!(simulation.status("shop").phase, Phase::RolledBack, "{family} {seed}");
+        assert!(left <= 3, "{family} {seed}: {left} exposures");
+        assert!(world.harm().harmed < 100, "{family} {seed}: {:?}", world.harm());
     }
 }
 
 /// A blip every so many seconds, each of which would pass for itself.
 fn blips(seed: u64, period: u64, policy: RolloutPolicy) -> (Simulation, u64) {
-    let (mut simulation, mut world) = opened(Family::Blip, seed, policy);
+    let (mut simulation, mut world) = opened("blip", seed, policy);
     let mut harmed = 0;
     for at in 1..3_600 {
         if at % period == 0 {
             harmed += world.harm().harmed;
-            world = busy_world(Family::Blip, seed + at);
+            world = busy_world("blip", seed + at);
             // To its onset, which users are spared.
             let onset = world.fault().map_or(Duration::ZERO, |(begins, _)| begins);
             let nobody = Exposure { weight: 0.0, withdrawn: true };

@@ -11,14 +11,15 @@ pub use report::{Ages, Report};
 
 use crate::fit::{FitError, TrainingRow, fit};
 use crate::predictor::Predictor;
-use crate::world::{Family, Truth, World};
+use crate::world::seeds::Purpose;
+use crate::world::{Scenario, Truth, World};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::time::Duration;
 
 /// Seeds of training and test worlds: ranges that cannot meet.
-const TRAINING: u64 = 1_000_000;
-const TEST: u64 = 2_000_000;
+const TRAINING: u64 = Purpose::Train.seed(0);
+const TEST: u64 = Purpose::Test.seed(0);
 /// Seconds after the alarm at which a row is taken.
 /// Most are early: that is when it is hard.
 const ROW_AGES: [u64; 11] = [0, 1, 2, 3, 4, 5, 7, 10, 20, 60, 180];
@@ -26,39 +27,13 @@ const ROW_AGES: [u64; 11] = [0, 1, 2, 3, 4, 5, 7, 10, 20, 60, 180];
 const TRAINING_RELEASES: u64 = 3000;
 const TEST_RELEASES: u64 = 1500;
 
-/// Weights of the families in the mix. A release that is dead from the start is the commonest bad
-/// one; blips and restarts are the commonest faults that pass, and most blips raise no alarm.
-/// Faults that need load are left out: without users nobody can know, so their label is `censored`.
-const MIX: [(Family, u32); 22] = [
-    (Family::DeadOnArrival, 16),
-    (Family::ErrorStep, 20),
-    (Family::SlowLeak, 2),
-    (Family::GcSawtooth, 2),
-    (Family::SlowStep, 4),
-    (Family::TailOnly, 2),
-    (Family::Bimodal, 2),
-    (Family::OneRoute, 3),
-    (Family::CorruptBody, 2),
-    (Family::CrashLoop, 3),
-    (Family::Flapping, 1),
-    (Family::ResetsLasting, 3),
-    (Family::HangsLasting, 2),
-    (Family::ZoneLost, 2),
-    (Family::Blip, 30),
-    (Family::ColdStart, 24),
-    (Family::ColdCache, 3),
-    (Family::SingleRestart, 12),
-    (Family::ResetsPassing, 2),
-    (Family::HangsPassing, 1),
-    (Family::ZoneBack, 2),
-    (Family::NoisyNeighbour, 2),
-];
-
 /// A release that raised an alarm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Episode {
     /// Its kind.
-    pub family: Family,
+    pub scenario: &'static str,
+    /// What is true of it.
+    pub truth: Truth,
     /// Its seed.
     pub seed: u64,
     /// Every look from the alarm on.
@@ -68,7 +43,7 @@ pub struct Episode {
 impl Episode {
     /// Whether its fault lasts.
     pub fn sustained(&self) -> bool {
-        self.family.truth() == Truth::Sustained
+        self.truth == Truth::Sustained
     }
 
     /// The first look at or after this age.
@@ -81,29 +56,32 @@ impl Episode {
 pub fn episodes(first: u64, count: u64) -> Vec<Episode> {
     let played = (first..first + count).map(|seed| {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let family = family(&mut rng);
+        let scenario = scenario(&mut rng);
         // A fault that does not come with the deployment may come hours later.
-        let world = World::new(family, seed);
+        let world = World::of_scenario(scenario, seed);
         let at_deployment = world.fault().is_some_and(|(begins, _)| begins.is_zero());
         let out_for = rng.random_range(0..6 * 3600);
         let old = rng.random_range(0..2) == 0 && !at_deployment;
         let age = Duration::from_secs(if old { out_for } else { 0 });
         let hasty = rng.random_range(0..2) == 0;
-        Episode { family, seed, looks: play(world, age, hasty) }
+        let (scenario, truth) = (scenario.name(), world.truth());
+        Episode { scenario, truth, seed, looks: play(world, age, hasty) }
     });
     played.filter(|episode| !episode.looks.is_empty()).collect()
 }
 
-fn family(rng: &mut Xoshiro256PlusPlus) -> Family {
-    let total: u32 = MIX.iter().map(|(_, share)| share).sum();
-    let mut at = rng.random_range(0..total);
-    for (family, share) in MIX {
-        if at < share {
-            return family;
-        }
-        at -= share;
-    }
-    Family::ErrorStep
+/// One of the mix, by the scenarios' shares. A release that is dead from the start is the commonest bad
+/// one; blips and restarts are the commonest faults that pass, and most blips raise no alarm. Faults that
+/// need load have no share: without users nobody can know, so their label is `censored`.
+fn scenario(rng: &mut Xoshiro256PlusPlus) -> &'static Scenario {
+    let mix = Scenario::shipped();
+    let mut at = rng.random_range(0..mix.iter().map(Scenario::share).sum());
+    let here = |scenario: &&Scenario| {
+        let here = at < scenario.share();
+        at = at.saturating_sub(scenario.share());
+        here
+    };
+    mix.iter().find(here).unwrap_or(&mix[0])
 }
 
 /// Training rows of episodes at [`ROW_AGES`].

@@ -3,7 +3,7 @@
 use super::Episode;
 use crate::fit::quality;
 use crate::predictor::Predictor;
-use crate::world::Family;
+use crate::world::{Scenario, Truth};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Ages {
     pub calibration_error: f64,
 }
 
-/// Of one family: how often the forecast passes the threshold where a rollback may follow, and when.
+/// Of one scenario: how often the forecast passes the threshold where a rollback may follow, and when.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Passed {
     /// Episodes.
@@ -42,8 +42,8 @@ pub struct Report {
     pub model: String,
     /// By age.
     pub ages: Vec<Ages>,
-    /// By family.
-    pub families: BTreeMap<Family, Passed>,
+    /// By scenario.
+    pub scenarios: BTreeMap<&'static str, Passed>,
 }
 
 impl Report {
@@ -61,9 +61,9 @@ impl Report {
                 calibration_error: quality::calibration_error(&forecasts),
             }
         });
-        let mut families = BTreeMap::<Family, Passed>::new();
+        let mut scenarios = BTreeMap::<&'static str, Passed>::new();
         for episode in episodes {
-            let passed = families.entry(episode.family).or_default();
+            let passed = scenarios.entry(episode.scenario).or_default();
             passed.episodes += 1;
             let confirmed = episode.looks.iter().filter(|look| look.confirmed);
             let mut above = confirmed
@@ -71,8 +71,8 @@ impl Report {
                 .map(|look| look.age);
             passed.after.extend(above.next());
         }
-        families.values_mut().for_each(|passed| passed.after.sort());
-        Report { model: predictor.id().to_owned(), ages: ages.to_vec(), families }
+        scenarios.values_mut().for_each(|passed| passed.after.sort());
+        Report { model: predictor.id().to_owned(), ages: ages.to_vec(), scenarios }
     }
 }
 
@@ -87,18 +87,18 @@ impl fmt::Display for Report {
                 age.age, age.episodes, age.auc, age.brier, age.calibration_error
             )?;
         }
-        writeln!(f, "\n| family | truth | episodes | passed | median after | 95% after |")?;
+        writeln!(f, "\n| scenario | truth | episodes | passed | median after | 95% after |")?;
         writeln!(f, "|---|---|---|---|---|---|")?;
-        for (family, passed) in &self.families {
+        for (name, passed) in &self.scenarios {
+            let truth = Scenario::named(name).and_then(Scenario::truth);
             let at = |q: f64| {
                 let rank = (q * passed.after.len().saturating_sub(1) as f64).round() as usize;
                 passed.after.get(rank).map_or("".to_owned(), |after| format!("{after:.1?}"))
             };
             writeln!(
                 f,
-                "| {} | {:?} | {} | {} | {} | {} |",
-                family.as_str(),
-                family.truth(),
+                "| {name} | {} | {} | {} | {} | {} |",
+                truth.map_or("either", Truth::as_str),
                 passed.episodes,
                 passed.after.len(),
                 at(0.5),

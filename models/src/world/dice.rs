@@ -60,9 +60,8 @@ impl Dice {
         Binomial::new(u64::from(n), p.min(1.0)).map_or(0, |b| b.sample(&mut self.0) as u32)
     }
 
-    /// A latency of this median in microseconds, `sigma` being the deviation of its logarithm.
-    pub(super) fn latency(&mut self, median: f64, sigma: f64) -> f64 {
-        let z: f64 = StandardNormal.sample(&mut self.0);
-        median * libm::exp(sigma * z)
+    /// From the standard normal distribution.
+    pub(super) fn normal(&mut self) -> f64 {
+        StandardNormal.sample(&mut self.0)
     }
 }

@@ -1,12 +1,16 @@
 //! What can go wrong, when, and how strongly.
 
+use super::latency::Latency;
 use crate::outcome::Outcome;
+use std::f64::consts::TAU;
 
 /// Who has a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// The version on trial alone.
     Canary,
+    /// The version that users had before, alone.
+    Stable,
     /// Both: a dependency, the network, the time of day.
     Both,
 }
@@ -29,6 +33,8 @@ pub enum Course {
     Pulsing { period: f64, on: f64 },
     /// From nothing to full strength, then at once to nothing, in every period.
     Sawtooth { period: f64 },
+    /// From nothing to full strength and back, smoothly, in every period.
+    Waving { period: f64 },
 }
 
 /// What a fault does at full strength.
@@ -36,14 +42,14 @@ pub enum Course {
 pub struct Effect {
     /// Probability that a request fails.
     pub failures: f64,
-    /// How it then fails.
+    /// How it then fails; a timeout is no answer until the proxy gives up.
     pub outcome: Outcome,
-    /// Probability that a request gets no answer until its timeout.
-    pub hangs: f64,
-    /// Share of requests whose latency is multiplied.
+    /// Share of requests whose latency is another.
     pub slow_share: f64,
-    /// By how much; below 1 is faster.
+    /// What their latency is multiplied by; below 1 is faster.
     pub slow_factor: f64,
+    /// What their latency is instead, before it is multiplied.
+    pub latency: Option<Latency>,
     /// Probability that the answer is wrong: 200 for users, a failed assertion for probes.
     pub wrong: f64,
     /// Factor on the CPU time per request.
@@ -59,9 +65,9 @@ impl Effect {
     pub const NONE: Effect = Effect {
         failures: 0.0,
         outcome: Outcome::ServerError,
-        hangs: 0.0,
         slow_share: 0.0,
         slow_factor: 1.0,
+        latency: None,
         wrong: 0.0,
         cpu: 1.0,
         memory_per_minute: 0.0,
@@ -122,6 +128,17 @@ impl Fault {
         Fault { course, ..self }
     }
 
+    /// Seconds after the deployment at which it has its full strength, or nearly.
+    pub(super) fn full_at(&self) -> f64 {
+        let since = match self.course {
+            Course::Growing { over } => over,
+            Course::Sawtooth { period } => period * 0.999,
+            Course::Waving { period } => period / 2.0,
+            _ => 0.0,
+        };
+        (self.begins + since).min(self.ends - 1e-3)
+    }
+
     /// Strength from 0 to 1 at `at` seconds after the deployment, for this much canary load.
     pub fn strength(&self, at: f64, canary_load: f64) -> f64 {
         if at < self.begins || at >= self.ends {
@@ -138,6 +155,7 @@ impl Fault {
             Course::Fading { tau } => libm::exp(-since / tau),
             Course::Pulsing { period, on } => f64::from(u8::from(since % period < on)),
             Course::Sawtooth { period } => since % period / period,
+            Course::Waving { period } => 0.5 - 0.5 * libm::cos(since / period * TAU),
         }
     }
 
@@ -190,6 +208,8 @@ mod tests {
         assert_eq!(at(Course::Pulsing { period: 4.0, on: 2.0 }, 3.0), 0.0);
         assert_eq!(at(Course::Pulsing { period: 4.0, on: 2.0 }, 5.0), 1.0);
         assert_eq!(at(Course::Sawtooth { period: 8.0 }, 12.0), 0.5);
+        assert!((at(Course::Waving { period: 8.0 }, 12.0) - 1.0).abs() < 1e-9);
+        assert!((at(Course::Waving { period: 8.0 }, 10.0) - 0.5).abs() < 1e-9);
     }
 
     #[test]

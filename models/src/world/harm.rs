@@ -1,12 +1,14 @@
 //! What a release has done to users, and how bad its fault is.
 
-use super::Condition;
+use super::condition::Condition;
 use super::dice::Dice;
-use super::fault::{Fault, Reach};
-use super::service::ServiceShape;
+use super::fault::Reach;
+use super::latency::quantile_of;
+use super::spread::Blend;
+use super::{Variant, World};
 
-/// A request is harmed if its latency is multiplied by at least this: the default margin.
-const SLOWED_BEYOND: f64 = 1.25;
+/// Quantiles at which a slower latency is told.
+const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 
 /// What users have suffered since the deployment because of the canary's own fault. Faults that
 /// stable shares, and the errors that the service always has, are not in it.
@@ -29,8 +31,20 @@ pub struct Harm {
 pub struct Severity {
     /// Share of requests that fail, hang or are answered wrongly because of its fault.
     pub error_share: f64,
-    /// The mean over requests of what their latency is multiplied by.
+    /// By what the fault multiplies the median, the 90% or the 99% quantile of latency: the greatest
+    /// of the three, at least 1.
     pub latency_factor: f64,
+}
+
+/// What becomes of the requests of one tick.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fates {
+    /// All of them.
+    pub(super) begun: u32,
+    /// Those that fail or hang because of the canary's own fault.
+    pub(super) failed: u32,
+    /// Those that are answered, rightly or wrongly.
+    pub(super) answered: u32,
 }
 
 /// Retries on stable earned per finished request and per second, and the most that are saved up:
@@ -58,18 +72,19 @@ impl Toll {
         self.retries = self.retries.min(RETRIES_SAVED) + earned;
     }
 
-    /// Adds what happened to `begun` canary requests: because of the canary's fault `failed` failed
-    /// or hang; `answered` were answered. A retry on stable fails with probability `stable_fails`.
+    /// Adds what happened to requests that were sent to the canary. A retry on stable fails with
+    /// probability `stable_fails`.
     pub(super) fn add(
         &mut self,
-        (begun, failed, answered): (u32, u32, u32),
+        Fates { begun, failed, answered }: Fates,
         condition: &Condition,
         idempotent: f64,
         stable_fails: f64,
     ) {
-        let slowed = condition.slow.iter().filter(|slow| slow.own && slow.times >= SLOWED_BEYOND);
-        let spared = slowed.fold(1.0 - condition.wrong, |spared, slow| spared * (1.0 - slow.share));
-        let harmed = self.dice.hits(answered, 1.0 - spared);
+        let slowed = condition.slow.iter().filter(|slow| slow.own && slow.harms);
+        let unharmed = 1.0 - condition.own_wrong;
+        let unharmed = slowed.fold(unharmed, |unharmed, slow| unharmed * (1.0 - slow.share));
+        let harmed = self.dice.hits(answered, 1.0 - unharmed);
         let idempotent = self.dice.hits(failed, idempotent);
         let retried = idempotent.min(self.retries as u32);
         self.retries -= f64::from(retried);
@@ -83,17 +98,45 @@ impl Toll {
 }
 
 impl Severity {
-    /// Of these faults on this service.
-    pub(super) fn of(service: &ServiceShape, faults: &[Fault]) -> Severity {
-        let mut severity = Severity { error_share: 0.0, latency_factor: 1.0 };
-        for fault in faults.iter().filter(|fault| fault.reach == Reach::Canary) {
-            let traffic = fault.route.map_or(1.0, |route| service.route_shares[route]);
-            let effect = &fault.effect;
-            let fine = (1.0 - effect.failures) * (1.0 - effect.hangs) * (1.0 - effect.wrong);
-            severity.error_share = severity.error_share.max(traffic * (1.0 - fine));
-            let slower = traffic * effect.slow_share * (effect.slow_factor - 1.0);
-            severity.latency_factor = severity.latency_factor.max(1.0 + slower);
+    pub(super) fn of(world: &World) -> Severity {
+        let mut worst = Severity { error_share: 0.0, latency_factor: 1.0 };
+        for fault in world.faults.iter().filter(|fault| fault.reach == Reach::Canary) {
+            let now = Severity::at(world, fault.full_at());
+            worst.error_share = worst.error_share.max(now.error_share);
+            worst.latency_factor = worst.latency_factor.max(now.latency_factor);
         }
-        severity
+        worst
+    }
+
+    fn at(world: &World, at: f64) -> Severity {
+        let service = &world.service;
+        let mut error_share = 0.0;
+        let mut latencies: Vec<(Blend, Blend)> = vec![];
+        for (route, share) in service.route_shares.iter().enumerate() {
+            let mut condition = world.condition(route, Variant::Canary, at, f64::INFINITY);
+            let own = condition.failing.iter().filter(|failing| failing.own);
+            let failed: f64 = own.map(|failing| failing.share).sum();
+            error_share += share * (failed + (1.0 - failed) * condition.own_wrong);
+            let with = condition.latencies(service.latencies[route]);
+            condition.slow.retain(|slow| !slow.own);
+            latencies.push((with, condition.latencies(service.latencies[route])));
+        }
+        let quantile = |q: f64, side: fn(&(Blend, Blend)) -> &Blend| {
+            let below = |blend: &Blend, micros: f64| -> f64 {
+                blend
+                    .iter()
+                    .map(|(part, latency, times)| part * latency.below(micros / times))
+                    .sum()
+            };
+            let routes = || service.route_shares.iter().zip(&latencies);
+            quantile_of(q, |micros| {
+                routes().map(|(share, route)| share * below(side(route), micros)).sum()
+            })
+        };
+        let factor = |q| quantile(q, |(with, _)| with) / quantile(q, |(_, without)| without);
+        Severity {
+            error_share,
+            latency_factor: QUANTILES.map(factor).into_iter().fold(1.0, f64::max),
+        }
     }
 }

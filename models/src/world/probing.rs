@@ -1,6 +1,7 @@
 //! The probe rounds of the simulated world.
 
-use super::{Failing, Variant, World};
+use super::condition::Condition;
+use super::{Variant, World};
 use crate::outcome::Outcome;
 use crate::sample::{Pair, ProbeResult, ProbeRound};
 use std::sync::Arc;
@@ -37,25 +38,33 @@ impl World {
 
     /// One run of a probe on one variant: its steps in order, up to the first that fails.
     fn probe(&mut self, probe: usize, variant: Variant, at: f64, canary_load: f64) -> ProbeResult {
+        let limit = PROBE_TIMEOUT_MS * 1000;
         let mut micros = 0;
-        for route in self.service.probes[probe].clone() {
+        for step in 0..self.service.probes[probe].len() {
+            let route = self.service.probes[probe][step];
             let condition = self.condition(route, variant, at, canary_load);
-            if self.dice.chance(condition.hangs) {
-                return ProbeResult { outcome: Outcome::Timeout, micros: PROBE_TIMEOUT_MS * 1000 };
+            if let Some(outcome) = self.step_fails(&condition) {
+                let after = match outcome {
+                    Outcome::Timeout => limit,
+                    _ => micros + self.one_failed_after(route, outcome),
+                };
+                return ProbeResult { outcome, micros: after.min(limit) };
             }
-            for &Failing { share, outcome, .. } in &condition.failures {
-                if self.dice.chance(share) {
-                    let took = self.failed_after(route, outcome).min(PROBE_TIMEOUT_MS * 1000);
-                    return ProbeResult { outcome, micros: micros + took };
-                }
-            }
-            micros += self.answered_after(route, &condition);
+            micros += self.one_answered_after(route, &condition);
             if self.service.probes_assert && self.dice.chance(condition.wrong) {
                 return ProbeResult { outcome: Outcome::Assertion, micros };
             }
         }
-        let late = micros > PROBE_TIMEOUT_MS * 1000;
-        ProbeResult { outcome: if late { Outcome::Timeout } else { Outcome::Ok }, micros }
+        let outcome = if micros > limit { Outcome::Timeout } else { Outcome::Ok };
+        ProbeResult { outcome, micros: micros.min(limit) }
+    }
+
+    fn step_fails(&mut self, condition: &Condition) -> Option<Outcome> {
+        let mut at = self.dice.between(0.0, 1.0);
+        condition.failing.iter().find_map(|failing| {
+            at -= failing.share;
+            (at < 0.0).then_some(failing.outcome)
+        })
     }
 
     /// The rounds that have ended by now.

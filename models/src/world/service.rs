@@ -1,6 +1,8 @@
 //! The service that a release is made on: its traffic, its speed, its probes.
 
 use super::dice::Dice;
+use super::latency::Latency;
+use crate::outcome::Outcome;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +15,16 @@ pub struct ServiceShape {
     pub weight: f64,
     /// Probability that a request fails.
     pub error_rate: f64,
+    /// How it then fails: shares that sum to 1.
+    pub error_classes: Vec<(f64, Outcome)>,
     /// Probability that a request is answered with 4xx.
     pub client_error_rate: f64,
     /// Share of the traffic by route; they sum to 1.
     pub route_shares: Vec<f64>,
     /// Names of the routes.
     pub route_names: Vec<Arc<str>>,
-    /// Median latency by route, in microseconds.
-    pub medians: Vec<f64>,
-    /// Deviation of the logarithm of latencies.
-    pub sigma: f64,
+    /// How long answers take, by route.
+    pub latencies: Vec<Latency>,
     /// When the proxy gives up on an answer.
     pub timeout: Duration,
     /// Bytes of an answer.
@@ -56,8 +58,8 @@ impl ServiceShape {
             error_rate: 0.001,
             client_error_rate: 0.01,
             route_shares: vec![0.6, 0.3, 0.1],
-            medians: vec![8_000.0, 15_000.0, 30_000.0],
-            sigma: 0.4,
+            error_classes: vec![(1.0, Outcome::ServerError)],
+            latencies: [8e3, 15e3, 30e3].map(|median| Latency::log_normal(median, 0.4)).to_vec(),
             timeout: Duration::from_secs(10),
             bytes: 2048,
             probes: vec![vec![0, 1]],
@@ -78,13 +80,19 @@ impl ServiceShape {
         self.route_shares.len()
     }
 
-    pub(super) fn draw(dice: &mut Dice) -> ServiceShape {
-        let routes = dice.pick(1, &[1, 2, 3, 5, 7]);
+    /// A service of some kind, with so many routes and with or without probes of its own, where that
+    /// is given.
+    pub(super) fn draw(
+        dice: &mut Dice,
+        routes: Option<usize>,
+        own_probes: Option<bool>,
+    ) -> ServiceShape {
+        let routes = routes.unwrap_or_else(|| dice.pick(1, &[1, 2, 3, 5, 7]));
         let shares: Vec<f64> = (0..routes).map(|_| dice.scale(1.0, 8.0)).collect();
         let total: f64 = shares.iter().sum();
-        let median = dice.scale(2e3, 150e3);
+        let (median, sigma) = (dice.scale(2e3, 150e3), dice.between(0.2, 0.9));
         // Some services have no probes of their own: plain GETs of each route under suspicion only.
-        let own_probes = dice.chance(0.7);
+        let own_probes = own_probes.unwrap_or_else(|| dice.chance(0.7));
         let probes = if own_probes {
             let steps = |dice: &mut Dice| {
                 (0..dice.whole(1, 3)).map(|_| dice.whole(0, routes - 1)).collect()
@@ -93,14 +101,15 @@ impl ServiceShape {
         } else {
             (0..routes).map(|route| vec![route]).collect()
         };
+        let latency = |dice: &mut Dice| Latency::log_normal(median * dice.scale(0.5, 3.0), sigma);
         ServiceShape {
             requests_per_second: dice.scale(2.0, 400.0),
             weight: dice.pick(0.01, &[0.02, 0.05, 0.1, 0.1, 0.25, 0.5]),
             error_rate: dice.scale(0.0005, 0.006),
+            error_classes: vec![(1.0, Outcome::ServerError)],
             client_error_rate: dice.scale(0.001, 0.05),
             route_shares: shares.iter().map(|share| share / total).collect(),
-            medians: (0..routes).map(|_| median * dice.scale(0.5, 3.0)).collect(),
-            sigma: dice.between(0.2, 0.9),
+            latencies: (0..routes).map(|_| latency(dice)).collect(),
             timeout: Duration::from_secs(dice.whole(3, 30) as u64),
             bytes: dice.scale(200.0, 50e3) as u64,
             probe_rate: if own_probes { dice.scale(0.1, 1.0) } else { 0.0 },
@@ -109,7 +118,7 @@ impl ServiceShape {
             tells_resources: dice.chance(0.5),
             cpu_per_request: dice.scale(0.0002, 0.02),
             memory: dice.scale(20e6, 2e9),
-            idempotent: 0.8,
+            idempotent: dice.between(0.5, 1.0),
             route_names: vec![],
             probe_names: vec![],
         }

@@ -1,106 +1,154 @@
-//! Kinds of releases, by name.
+//! Kinds of releases, each described by a TOML file. The format is told at the head of
+//! `scenarios/error_step.toml`.
 
+mod casting;
+mod check;
+mod choice;
 mod error;
+mod file;
+mod number;
 
 pub use error::ScenarioError;
 
-use super::{Family, Truth};
-use serde::Deserialize;
+use super::Truth;
+use error::Mistake;
+use file::File;
+use number::Number;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
-use toml::Spanned;
 
-/// A kind of release with random parameters.
+/// How long a play lasts if the file does not say.
+const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
+
+/// A kind of release: what is wrong with it, how that goes on, and what is left to chance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
-    pub(super) family: Family,
+    name: String,
+    truth: Option<Truth>,
+    file: File,
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    family: Spanned<String>,
-}
-
-/// Weights in the training mix.
-const SHARES: [(Family, u32); 22] = [
-    (Family::DeadOnArrival, 16),
-    (Family::ErrorStep, 20),
-    (Family::SlowLeak, 2),
-    (Family::GcSawtooth, 2),
-    (Family::SlowStep, 4),
-    (Family::TailOnly, 2),
-    (Family::Bimodal, 2),
-    (Family::OneRoute, 3),
-    (Family::CorruptBody, 2),
-    (Family::CrashLoop, 3),
-    (Family::Flapping, 1),
-    (Family::ResetsLasting, 3),
-    (Family::HangsLasting, 2),
-    (Family::ZoneLost, 2),
-    (Family::Blip, 30),
-    (Family::ColdStart, 24),
-    (Family::ColdCache, 3),
-    (Family::SingleRestart, 12),
-    (Family::ResetsPassing, 2),
-    (Family::HangsPassing, 1),
-    (Family::ZoneBack, 2),
-    (Family::NoisyNeighbour, 2),
-];
 
 impl Scenario {
-    /// Reads a scenario file; `file` is its name in errors.
+    /// Reads a scenario file; `file` is its path or name: the scenario is called as the file, without
+    /// directories and extension.
     ///
     /// # Errors
     /// The first mistake, with its place and what to write instead.
     pub fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
-        let located = |span, message: String, help: &str| {
-            ScenarioError::new(file, text, span, message, help.to_owned())
-        };
-        let read: File = toml::from_str(text).map_err(|error| {
-            let span = error.span().unwrap_or(0..0);
-            located(span, error.message().to_owned(), "write family = \"error_step\"")
-        })?;
-        let named = |family: &Family| family.as_str() == read.family.as_ref();
-        match Family::ALL.into_iter().find(named) {
-            Some(family) => Ok(Scenario { family }),
-            None => {
-                let message = format!("there is no family '{}'", read.family.as_ref());
-                Err(located(read.family.span(), message, "write the name of a shipped scenario"))
-            }
-        }
+        let read = toml::from_str(text).map_err(|error| Mistake::of_toml(&error));
+        let checked = read.and_then(|read| Ok((check::check(&read)?, read)));
+        let (truth, read) = checked.map_err(|wrong| ScenarioError::new(file, text, wrong))?;
+        let name = Path::new(file).file_stem().map_or(file.into(), |stem| stem.to_string_lossy());
+        Ok(Scenario { name: name.into_owned(), truth, file: read })
     }
 
     /// The scenarios that come with Serinus.
     pub fn shipped() -> &'static [Scenario] {
-        static SHIPPED: LazyLock<Vec<Scenario>> =
-            LazyLock::new(|| Family::ALL.map(|family| Scenario { family }).to_vec());
-        &SHIPPED
+        static PARSED: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
+            let parse = |(name, text): &(&str, &str)| Scenario::parse(name, text);
+            // A test parses each of them.
+            SHIPPED.iter().map(parse).collect::<Result<_, _>>().unwrap_or_else(|e| panic!("{e}"))
+        });
+        &PARSED
+    }
+
+    /// The shipped scenario of this name.
+    pub fn named(name: &str) -> Option<&'static Scenario> {
+        Scenario::shipped().iter().find(|scenario| scenario.name == name)
     }
 
     /// Its name: that of its file.
     pub fn name(&self) -> &str {
-        self.family.as_str()
+        &self.name
     }
 
     /// What it is, in a sentence.
     pub fn about(&self) -> &str {
-        self.family.as_str()
+        self.file.about.get_ref()
     }
 
     /// What is true of its releases; `None` where that is drawn.
     pub fn truth(&self) -> Option<Truth> {
-        Some(self.family.truth())
+        self.truth
     }
 
     /// Weight in the mix of releases that the shipped prior is fitted on; 0 if it is not learned from.
     pub fn share(&self) -> u32 {
-        SHARES.iter().find(|(family, _)| *family == self.family).map_or(0, |(_, share)| *share)
+        self.file.share
     }
 
     /// How long one play lasts.
     pub fn lasts(&self) -> Duration {
-        let day = matches!(self.family, Family::Diurnal | Family::Healthy);
-        Duration::from_secs(if day { 24 * 3600 } else { 30 * 60 })
+        match self.file.lasts.as_ref().map(|lasts| lasts.get_ref()) {
+            Some(Number::Fixed(seconds)) => Duration::from_secs_f64(*seconds),
+            _ => HALF_AN_HOUR,
+        }
+    }
+
+    /// Scenarios of one seed shall not share their draws.
+    pub(super) fn salt(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.name.as_bytes())
     }
 }
+
+macro_rules! shipped {
+    ($($name:literal)*) => {
+        &[$((concat!($name, ".toml"), include_str!(concat!("../../../scenarios/", $name, ".toml")))),*]
+    };
+}
+
+/// The files in `scenarios/`, in the order in which tables show them.
+const SHIPPED: &[(&str, &str)] = shipped![
+    "dead_on_arrival"
+    "error_step"
+    "error_step_0_3"
+    "error_step_1"
+    "error_step_2"
+    "error_step_5"
+    "error_step_20"
+    "slow_step"
+    "slow_leak"
+    "memory_growth"
+    "gc_sawtooth"
+    "tail_only"
+    "bimodal"
+    "one_route"
+    "one_endpoint_of_seven"
+    "corrupt_body"
+    "faster_but_wrong"
+    "crash_loop"
+    "flapping"
+    "resets_lasting"
+    "hangs_lasting"
+    "load_dependent"
+    "onset_after_6h"
+    "low_traffic"
+    "partial_zone"
+    "blip"
+    "cold_start"
+    "cold_start_fading"
+    "cold_start_tau"
+    "cold_cache"
+    "single_restart"
+    "resets_passing"
+    "hangs_passing"
+    "noisy_neighbour"
+    "shared_outage"
+    "traffic_spike"
+    "diurnal"
+    "healthy"
+    "yardstick_0_4"
+    "yardstick_1"
+    "yardstick_2"
+    "yardstick_5"
+    "yardstick_20"
+    "yardstick_0_4_late"
+    "yardstick_1_late"
+    "yardstick_2_late"
+    "yardstick_5_late"
+    "yardstick_20_late"
+];
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,7 @@ fn a_dead_release_is_withdrawn_and_rolled_back_by_ours_before_any_watcher_does()
 
 #[test]
 fn a_healthy_release_is_left_alone() {
-    let file = "family = \"healthy\"";
+    let file = "about = \"Nothing is wrong\"";
     let healthy = Scenario::parse("healthy.toml", file).unwrap();
     let model = shipped();
     let mut proxy = Proxy::deploy(&healthy, Purpose::Tune.seed(0), Some(model), DEFAULT).unwrap();
