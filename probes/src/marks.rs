@@ -21,6 +21,11 @@ pub(crate) fn mark(headers: &mut HeaderMap, probe: &str, run: &str, trace: u128)
     headers.insert(BAGGAGE, HeaderValue::from_static("synthetic_request=true"));
 }
 
+/// Whether a header, in lower case, is one of the marks.
+pub(crate) fn is_mark(name: &str) -> bool {
+    [USER_AGENT, SYNTHETIC, TRACE_PARENT, BAGGAGE].iter().any(|mark| mark.as_str() == name)
+}
+
 /// Text as a header value; what a header cannot carry becomes `_`.
 fn visible(text: &str) -> HeaderValue {
     let text: String = text.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect();

@@ -1,5 +1,6 @@
 //! What the cases under `tests/` stand on.
 
+pub mod again;
 pub mod browser;
 pub mod lab;
 pub mod play;

@@ -6,7 +6,7 @@
 
 use serinus_models::{Predictor, ServiceTick, Timestamp};
 use serinus_rollout::{
-    Command, Controller, Input, Output, Phase, Plan, Record, RecordKind, RolloutPolicy,
+    Command, Controller, Heard, Input, Output, Phase, Plan, Record, RecordKind, RolloutPolicy,
     ServicePlan, ServiceState, ServiceStatus, Ticket, Urgency,
 };
 use serinus_routing::{Pool, RouteSpec, RouteTable, Service, ServiceIndex, Sticky, Weight};
@@ -108,6 +108,8 @@ pub struct Simulation {
     leaving: BTreeMap<Arc<str>, Timestamp>,
     /// Everything that was told to the outside, in order.
     pub told: Vec<Record>,
+    /// Everything that the controllers heard, in order.
+    pub heard: Vec<(Timestamp, Heard)>,
     now: Timestamp,
 }
 
@@ -127,6 +129,7 @@ impl Simulation {
             urgency: BTreeMap::new(),
             leaving: BTreeMap::new(),
             told: Vec::new(),
+            heard: Vec::new(),
             now: EPOCH,
         };
         simulation.carry_out(outputs);
@@ -216,6 +219,8 @@ impl Simulation {
 
     /// Kill -9 and a new start: of the waiting records the first `reached` made it to the disk.
     pub fn crash(&mut self, reached: usize) {
+        // A start takes its time.
+        self.now = self.now + Duration::from_millis(1);
         let queue = std::mem::take(&mut self.journal.queue);
         self.journal.on_disk.extend(queue.into_iter().take(reached).map(|(_, record)| record));
         let states = self.journal.states();
@@ -235,6 +240,11 @@ impl Simulation {
             Controller::new(self.now, plan, restored, self.predictor.clone());
         self.controller = controller;
         self.carry_out(outputs);
+    }
+
+    /// Every record that came to the disk, in the order in which it came.
+    pub fn on_disk(&self) -> &[Record] {
+        &self.journal.on_disk
     }
 
     /// A service as the API shows it.
@@ -268,6 +278,7 @@ impl Simulation {
     fn carry_out(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
+                Output::Remember(heard) => self.heard.push((self.now, *heard)),
                 Output::Publish(table) => self.publish(table),
                 Output::Append { ticket, record } => self.append(ticket, *record),
                 Output::Notify(record) => {

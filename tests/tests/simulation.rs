@@ -6,6 +6,7 @@ use serinus_models::world::{Scenario, Truth, World};
 use serinus_models::{Exposure, ServiceTick};
 use serinus_rollout::{Command, Phase, RecordKind, RolloutPolicy, Urgency};
 use serinus_routing::Weight;
+use serinus_tests::again;
 use serinus_tests::play::{SECOND, scenario, see, shipped, stages, undisturbed};
 use serinus_tests::simulation::{SimulatedService, Simulation};
 use std::panic::AssertUnwindSafe;
@@ -23,8 +24,9 @@ fn service(name: &'static str, canary: Option<&'static str>) -> SimulatedService
     SimulatedService { name, canary, policy: policy() }
 }
 
-/// One run under crashes, reloads, a bad disk and an operator who types at random.
-fn disturbed(seed: u64, step: &mut usize) {
+/// One run under crashes, reloads, a bad disk and an operator who types at random. A disk that is not
+/// `prompt` answers some seconds late.
+fn disturbed(seed: u64, step: &mut usize, prompt: bool) -> Simulation {
     let mut dice = Xoshiro256PlusPlus::seed_from_u64(seed);
     let versions = [Some("2.0"), Some("2.1"), None];
     let scenarios = Scenario::shipped();
@@ -44,10 +46,16 @@ fn disturbed(seed: u64, step: &mut usize) {
                 see(&mut simulation, name, world, SECOND);
             }
         }
-        if dice.random_bool(0.7) {
+        if prompt {
+            simulation.answer(usize::MAX, disk_works);
+        } else if dice.random_bool(0.7) {
             simulation.answer(dice.random_range(1..6), disk_works);
         }
         simulation.pass(SECOND);
+        if prompt {
+            simulation.answer(usize::MAX, disk_works);
+            simulation.pass(Duration::from_millis(1));
+        }
         match dice.random_range(0..1_000) {
             0..=19 => {
                 let command = Command::ALL[dice.random_range(0..Command::ALL.len())];
@@ -71,16 +79,31 @@ fn disturbed(seed: u64, step: &mut usize) {
             35..=44 => simulation.crash(dice.random_range(0..4)),
             _ => {}
         }
+        if prompt {
+            simulation.answer(usize::MAX, disk_works);
+        }
     }
+    simulation
 }
 
 #[test]
 fn invariants_hold_through_crashes_reloads_a_bad_disk_and_operators() {
     for seed in 0..64 {
         let mut step = 0;
-        let run = std::panic::catch_unwind(AssertUnwindSafe(|| disturbed(seed, &mut step)));
+        let run =
+            std::panic::catch_unwind(AssertUnwindSafe(|| drop(disturbed(seed, &mut step, false))));
         assert!(run.is_ok(), "seed {seed}, step {step}: see the panic above");
     }
+}
+
+#[test]
+fn every_decision_is_made_again_from_what_was_written_down() {
+    let mut count = 0;
+    for seed in 100..140 {
+        let simulation = disturbed(seed, &mut 0, false);
+        count += again::assert_reproduced(&simulation, shipped(), 0);
+    }
+    assert!(count > 1_000, "{count} records were compared");
 }
 
 #[test]

@@ -314,6 +314,11 @@ impl Evaluator {
         }
     }
 
+    /// Whether an episode is watched whose label is not known yet.
+    pub fn awaits_label(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
     /// An episode whose label window has closed, once.
     pub fn take_labelled(&mut self, now: Timestamp) -> Option<Episode> {
         let at = self.watched.iter().position(|watched| watched.evidence.is_due(now))?;

@@ -15,7 +15,6 @@ mod marks;
 mod raw;
 mod readme;
 mod resources;
-mod sameness;
 mod scheduling;
 mod shop;
 mod tls;

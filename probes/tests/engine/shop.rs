@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serinus_probes::Target;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -30,10 +29,6 @@ struct Books {
     seen: Mutex<Vec<Seen>>,
     /// Answers 500 to everything.
     broken: bool,
-    /// What an item costs: `/price` as JSON, `/shelf` as a page.
-    price: f64,
-    /// Counts answers of `/price`: a field that never says the same twice.
-    answered: AtomicU32,
 }
 
 /// A running shop; closes when dropped.
@@ -45,19 +40,15 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open() -> Shop {
-        Shop::start(Books { price: 17.5, ..Books::default() }).await
-    }
-
-    pub(crate) async fn with_price(price: f64) -> Shop {
-        Shop::start(Books { price, ..Books::default() }).await
+        Shop::start(false).await
     }
 
     pub(crate) async fn broken() -> Shop {
-        Shop::start(Books { broken: true, ..Books::default() }).await
+        Shop::start(true).await
     }
 
-    async fn start(books: Books) -> Shop {
-        let books = Arc::new(books);
+    async fn start(broken: bool) -> Shop {
+        let books = Arc::new(Books { broken, ..Books::default() });
         let router = Router::new().fallback(answer).with_state(books.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = Target::plain(listener.local_addr().unwrap().to_string());
@@ -81,22 +72,7 @@ async fn answer(State(books): State<Arc<Books>>, request: Request<Body>) -> Resp
     if books.broken {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    match seen.path.as_str() {
-        "/price" => {
-            let n = books.answered.fetch_add(1, Ordering::Relaxed);
-            let json = serde_json::json!({ "price": books.price, "answered": n });
-            ([("content-type", "application/json")], json.to_string()).into_response()
-        }
-        "/shelf" => page(
-            &[],
-            &format!(
-                "<i class=now>{n}</i><b>{} EUR</b>",
-                books.price,
-                n = seen.headers["traceparent"].to_str().unwrap()
-            ),
-        ),
-        _ => serve(&seen),
-    }
+    serve(&seen)
 }
 
 fn cookies(headers: &HeaderMap) -> HashMap<&str, &str> {

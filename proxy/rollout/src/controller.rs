@@ -4,7 +4,9 @@
 //! down in the same breath; what exposes users is written down first and published only when the
 //! journal has said that it is safe.
 
+use crate::heard::{Answer, Heard, Scheme};
 use crate::leave;
+use crate::load::Load;
 use crate::machine::{self, Change};
 use crate::message::{Command, CommandError, Input, Output, ServiceStatus, Ticket, Urgency};
 use crate::phase::{Phase, ServiceState};
@@ -36,6 +38,12 @@ pub struct Controller {
     /// Those that did not get there, oldest first.
     unsaved: Vec<Record>,
     urgency: BTreeMap<Arc<str>, Urgency>,
+    /// Records that the disk has not answered for: service, time and kind.
+    asked: BTreeMap<Ticket, (Arc<str>, Timestamp, RecordKind)>,
+    /// Whether a look was kept since the last tick.
+    looked: bool,
+    /// What was heard of late, before what follows from it.
+    heard: Vec<Heard>,
     outputs: Vec<Output>,
 }
 
@@ -49,6 +57,7 @@ impl Controller {
         restored: Vec<(Arc<str>, ServiceState)>,
         predictor: Option<Arc<Predictor>>,
     ) -> (Self, Vec<Output>) {
+        let states = restored.clone();
         let parked = restored
             .into_iter()
             .map(|(name, state)| {
@@ -67,9 +76,17 @@ impl Controller {
             unacknowledged: BTreeMap::new(),
             unsaved: Vec::new(),
             urgency: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            looked: false,
+            heard: Vec::new(),
             outputs: Vec::new(),
         };
         controller.configure(now, plan);
+        controller.remember(Heard::Began {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            scheme: controller.scheme(),
+            states,
+        });
         let outputs = controller.take_outputs();
         (controller, outputs)
     }
@@ -77,19 +94,43 @@ impl Controller {
     /// Takes in what happened and says what to do about it, in order.
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
         match input {
-            Input::Observed { service, tick } => self.observed(now, &service, &tick),
+            Input::Observed { service, tick } => {
+                if self.observed(now, &service, &tick) {
+                    self.looked = true;
+                    self.remember(Heard::Observed { service, tick });
+                }
+            }
             Input::Tick => {
+                let unstarted = |at: &usize| self.services[*at].unstarted.is_some();
+                let unstarted: Vec<usize> = (0..self.services.len()).filter(unstarted).collect();
+                unstarted.into_iter().for_each(|at| self.remember_unkept_load(at));
                 self.retry_unsaved(now);
                 self.step(now);
+                if std::mem::take(&mut self.looked) || !self.outputs.is_empty() {
+                    self.remember(Heard::Tick);
+                }
             }
             Input::Command { service, command } => {
                 // A caller who wants to know why not uses `command`.
                 let _refused = self.order(now, &service, command);
             }
-            Input::ConfigChanged(plan) => self.configure(now, plan),
-            Input::ModelLoaded(predictor) => self.predictor = predictor,
-            Input::Durable(ticket) => self.durable(now, ticket),
-            Input::NotDurable(ticket) => self.not_durable(ticket),
+            Input::ConfigChanged(plan) => {
+                (0..self.services.len()).for_each(|at| self.remember_load(at));
+                self.configure(now, plan);
+                self.remember(Heard::Configured(self.scheme()));
+            }
+            Input::ModelLoaded(predictor) => {
+                self.predictor = predictor;
+                self.remember(Heard::Model(self.scheme()));
+            }
+            Input::Durable(ticket) => {
+                self.answered(ticket, true);
+                self.durable(now, ticket);
+            }
+            Input::NotDurable(ticket) => {
+                self.answered(ticket, false);
+                self.not_durable(ticket);
+            }
         }
         self.take_outputs()
     }
@@ -124,8 +165,13 @@ impl Controller {
         &self.table
     }
 
-    fn observed(&mut self, now: Timestamp, service: &str, tick: &ServiceTick) {
-        let Some(at) = self.position(service) else { return };
+    /// Says whether it could decide anything.
+    fn observed(&mut self, now: Timestamp, service: &str, tick: &ServiceTick) -> bool {
+        let Some(at) = self.position(service) else { return false };
+        let is_judged = self.services[at].is_judged();
+        if is_judged {
+            self.remember_unkept_load(at);
+        }
         let predictor = self.predictor.clone();
         for finding in self.services[at].observe(now, tick, predictor.as_deref()) {
             match finding {
@@ -148,6 +194,7 @@ impl Controller {
             }
         }
         self.tell_urgency(at);
+        is_judged
     }
 
     /// Takes the steps of users on their way back that are due.
@@ -197,8 +244,10 @@ impl Controller {
         let change = machine::command(&rollout.state, &rollout.plan.policy, command, now)
             .ok_or_else(wrong_phase)?;
         let change = rollout.gently(change, now);
+        self.remember_load(at);
         self.change(now, at, change);
         self.tell_urgency(at);
+        self.remember(Heard::Commanded { service: service.into(), command });
         Ok(())
     }
 
@@ -213,7 +262,7 @@ impl Controller {
             }
             let ticket = self.ticket();
             self.services[at].pending = Some(Pending { ticket, change });
-            self.outputs.push(Output::Append { ticket, record: Box::new(record) });
+            self.ask(ticket, record);
         } else {
             self.services[at].apply(now, &change);
             self.publish_weights(&[at]);
@@ -332,7 +381,57 @@ impl Controller {
     fn append(&mut self, record: Record) {
         let ticket = self.ticket();
         self.unacknowledged.insert(ticket, record.clone());
+        self.ask(ticket, record);
+    }
+
+    /// Asks the disk to take a record.
+    fn ask(&mut self, ticket: Ticket, record: Record) {
+        if let Some(service) = &record.service {
+            self.asked.insert(ticket, (service.clone(), record.at, record.kind));
+        }
         self.outputs.push(Output::Append { ticket, record: Box::new(record) });
+    }
+
+    fn answered(&mut self, ticket: Ticket, durable: bool) {
+        if let Some((service, at, kind)) = self.asked.remove(&ticket) {
+            if let Some(at) = self.position(&service) {
+                self.remember_unkept_load(at);
+            }
+            self.remember(Heard::Answered(Answer { service, at, kind, durable }));
+        }
+    }
+
+    fn scheme(&self) -> Scheme {
+        Scheme {
+            config_hash: self.config_hash.clone(),
+            services: self.services.iter().map(|rollout| rollout.plan.clone()).collect(),
+            model: self.predictor.as_ref().map(|predictor| predictor.id().to_owned()),
+        }
+    }
+
+    fn remember(&mut self, heard: Heard) {
+        self.heard.push(heard);
+    }
+
+    /// Remembers what a service carries, if looks that were not kept have changed it.
+    fn remember_unkept_load(&mut self, at: usize) {
+        if !self.services[at].load_is_kept {
+            self.remember_load(at);
+        }
+    }
+
+    /// Remembers what a service carries, so that a replay can begin here.
+    fn remember_load(&mut self, at: usize) {
+        let service = self.services[at].plan.name.clone();
+        let load = self.services[at].keep_load();
+        self.remember(Heard::Carried { service, load });
+    }
+
+    /// Puts a service in the place where it was with this load.
+    pub(crate) fn carry(&mut self, service: &str, load: &Load) {
+        if let Some(at) = self.position(service) {
+            self.services[at].carry(load.clone());
+        }
     }
 
     fn record_of(&self, now: Timestamp, at: usize, change: &Change) -> Record {
@@ -388,8 +487,11 @@ impl Controller {
         self.services.iter().position(waits)
     }
 
+    /// What was heard comes before what follows from it.
     fn take_outputs(&mut self) -> Vec<Output> {
-        std::mem::take(&mut self.outputs)
+        let heard = std::mem::take(&mut self.heard).into_iter();
+        let outputs = std::mem::take(&mut self.outputs);
+        heard.map(|heard| Output::Remember(Box::new(heard))).chain(outputs).collect()
     }
 }
 

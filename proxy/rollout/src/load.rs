@@ -43,8 +43,8 @@ pub(crate) struct Demand {
 
 /// Live requests of one service, tick by tick. Everything asked of a variant counts: a request that
 /// the shield repeated counts for both, which errs towards care.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Load {
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Load {
     span: Duration,
     stable: u64,
     all: u64,

@@ -1,5 +1,6 @@
 //! What goes into the controller and what comes out: its whole contact with the world.
 
+use crate::heard::Heard;
 use crate::phase::Phase;
 use crate::plan::Plan;
 use crate::record::Record;
@@ -76,6 +77,8 @@ pub enum Input {
 /// What the controller wants done, in this order.
 #[derive(Debug, Clone)]
 pub enum Output {
+    /// Keep this, so that what follows from it can be judged again. Before everything else.
+    Remember(Box<Heard>),
     /// Route by this table from now on.
     Publish(RouteTable),
     /// Write this down and answer with [`Input::Durable`] or [`Input::NotDurable`].

@@ -1,7 +1,7 @@
 //! What the operator asked for: the validated configuration as the controller sees it.
 
 use serde::{Deserialize, Serialize};
-use serinus_routing::{RouteTable, ServiceIndex, Weight};
+use serinus_routing::{Pool, RouteTable, Service, ServiceIndex, Sticky, Weight};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ pub enum Mode {
 
 /// How one service is rolled out and judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)] // what an earlier version did not write down was at its default
 pub struct RolloutPolicy {
     /// In order; weights never fall; never empty.
     pub stages: Vec<Stage>,
@@ -90,7 +91,7 @@ impl Default for RolloutPolicy {
 }
 
 /// One service as the controller sees it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServicePlan {
     /// The name in the configuration.
     pub name: Arc<str>,
@@ -115,4 +116,27 @@ pub struct Plan {
     pub services: Vec<ServicePlan>,
     /// Names the configuration in records.
     pub config_hash: String,
+}
+
+impl Plan {
+    /// A plan to judge by where nobody is served: these services and no routes.
+    pub fn without_routes(services: Vec<ServicePlan>, config_hash: String) -> Plan {
+        let pool = |version: &Arc<str>| Pool { version: version.clone(), endpoints: [].into() };
+        let in_table = services.iter().map(|service| Service {
+            name: service.name.clone(),
+            stable: pool(&service.stable_version),
+            canary: service.canary_version.as_ref().map(pool),
+            weight: Weight::ZERO,
+            sticky: Sticky::None,
+            shield: false,
+            expose_variant_header: false,
+        });
+        #[expect(clippy::expect_used, reason = "only routes can be in conflict")]
+        let table = RouteTable::new(&[], in_table.collect()).expect("there are no routes");
+        let services = (0u32..)
+            .zip(services)
+            .map(|(index, service)| ServicePlan { index: ServiceIndex(index), ..service })
+            .collect();
+        Plan { table, services, config_hash }
+    }
 }

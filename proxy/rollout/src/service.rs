@@ -31,6 +31,8 @@ pub(crate) struct ServiceRollout {
     /// A first stage that could not be written down yet: nothing else would ask for it again.
     pub(crate) unstarted: Option<Change>,
     load: Load,
+    /// Whether all looks that made the load what it is were kept.
+    pub(crate) load_is_kept: bool,
     evaluator: Evaluator,
     relapse: Relapse,
     last: Option<Evaluation>,
@@ -53,6 +55,7 @@ impl ServiceRollout {
         }
         ServiceRollout {
             load: Load::after(state.carried),
+            load_is_kept: true,
             anomaly_open: state.held_since.is_some(),
             plan,
             state,
@@ -98,7 +101,26 @@ impl ServiceRollout {
         self.plan = plan;
     }
 
-    /// Takes in what was seen and says what it changes. Users' exposure is that of the state.
+    /// Whether what is seen of it can still decide something. What it is shown while it is so is
+    /// kept for a replay; of everything else only the load is of any consequence.
+    pub(crate) fn is_judged(&self) -> bool {
+        let on_trial = self.state.is_on_trial() || self.state.leaving.is_some();
+        self.plan.canary_version.is_some() && (on_trial || self.evaluator.awaits_label())
+    }
+
+    /// The load, which counts as kept from now on.
+    pub(crate) fn keep_load(&mut self) -> Load {
+        self.load_is_kept = true;
+        self.load.clone()
+    }
+
+    /// Takes the load that was kept.
+    pub(crate) fn carry(&mut self, load: Load) {
+        self.state.carried = load.carried();
+        self.load = load;
+    }
+
+    /// Takes in what was seen, and says what it changes. Users' exposure is that of the state.
     pub(crate) fn observe(
         &mut self,
         now: Timestamp,
@@ -107,7 +129,8 @@ impl ServiceRollout {
     ) -> Vec<Finding> {
         self.load.observe(now, tick);
         self.state.carried = self.load.carried();
-        if self.plan.canary_version.is_none() {
+        if !self.is_judged() {
+            self.load_is_kept = false;
             return Vec::new();
         }
         let exposure = Exposure {

@@ -3,10 +3,11 @@
 use crate::cohort::CohortSeed;
 use crate::matcher::Matcher;
 use crate::{Variant, Weight};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Index of a service in its table; stable across weight changes, not across configurations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServiceIndex(pub u32);
 
 /// Index of a route in its table; stable across weight changes, not across configurations.

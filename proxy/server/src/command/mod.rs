@@ -3,6 +3,7 @@
 mod admin_client;
 mod check;
 mod history;
+mod import;
 mod operate;
 mod probe;
 mod run;
@@ -54,6 +55,8 @@ enum Command {
     Probe(probe::ProbeArguments),
     /// Play releases under this and other policies, in virtual time: who harms users, who rolls back good releases.
     Simulate(simulate::SimulateArguments),
+    /// Turn a recorded journey (HAR, Chrome's Recorder, Hurl) into a probe.
+    Import(import::ImportArguments),
     /// Print the JSON Schema of the configuration.
     Schema,
     /// A shop with faults to order, for the demo and for tests.
@@ -81,6 +84,7 @@ impl Command {
             Command::Explain(arguments) => history::explain(&arguments),
             Command::Probe(arguments) => probe::run(arguments),
             Command::Simulate(arguments) => simulate::run(&arguments),
+            Command::Import(arguments) => import::run(arguments),
             Command::Schema => schema::run(),
             Command::LabUpstream(arguments) => demo::serve_shop(arguments),
             Command::LabChild(arguments) => demo::become_child(arguments),
@@ -128,6 +132,7 @@ mod tests {
             "probe login --variant canary --config a.toml",
             "simulate",
             "simulate --scenario a.toml --scenario blip --policy ours --seed 7 --runs 3 --jobs 2 --json r.json --svg f.svg",
+            "import har login.har --service shop --name login --host shop.example",
             "schema",
         ] {
             let words = std::iter::once("serinus").chain(line.split(' '));

@@ -2,7 +2,7 @@
 
 use super::board::{Board, Model};
 use super::clock::Clock;
-use super::journal::{Answer, Entry, Health, Journal, Line, Look, Reader, Restored, Selection};
+use super::journal::{Answer, Entry, Health, Journal, Line, Reader, Restored, Selection};
 use super::judgement::Judgement;
 use super::looking::{self, GLANCE_EVERY, Rhythm};
 use super::numbering::Numbering;
@@ -11,9 +11,7 @@ use super::request::{Refusal, Request};
 use serde_json::{Value, json};
 use serinus_config::Settings;
 use serinus_models::Timestamp;
-use serinus_rollout::{
-    Command, Input, Output, Phase, Record, RecordKind, ServiceState, Ticket, Urgency,
-};
+use serinus_rollout::{Command, Input, Output, Record, RecordKind, ServiceState, Ticket, Urgency};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,8 +61,8 @@ impl Conductor {
         let settings = board.settings.load_full();
         let (predictor, model) = super::model::load(&settings.server.state_dir);
         let states = restored.as_ref().map(Restored::states).unwrap_or_default();
-        let (judgement, outputs) =
-            Judgement::begin(clock.now(), settings.plan(), states, predictor);
+        let now = clock.now();
+        let (judgement, outputs) = Judgement::begin(now, settings.plan(), states, predictor);
         let mut conductor = Conductor {
             rhythms: Rhythm::of(&settings, &[], Instant::now()),
             numbering: Numbering::after(restored.as_ref().map_or(0, |restored| restored.last_id)),
@@ -83,7 +81,7 @@ impl Conductor {
             conductor.remember_events();
         }
         conductor.introduce(model);
-        conductor.carry_out(outputs);
+        conductor.carry_out(now, outputs);
         conductor.show();
         conductor
     }
@@ -133,27 +131,11 @@ impl Conductor {
             let Parts { data_path, scheduler, resources, .. } = &self.parts;
             let tick = looking::gather(&service, span_ms, data_path, scheduler, resources);
             used.insert(service.clone(), tick.resources);
-            if self.is_judged(&service) {
-                let at = self.clock.now();
-                self.journal.look(Look { at, service: service.clone(), tick: tick.clone() });
-            }
             self.tell(Input::Observed { service, tick });
         }
         self.board.resources.store(Arc::new(used));
         self.tell(Input::Tick);
         true
-    }
-
-    /// Whether what is seen of a service can still decide something: its looks are kept for a replay.
-    fn is_judged(&self, service: &str) -> bool {
-        let services = self.board.services.load();
-        services.iter().find(|status| &*status.name == service).is_some_and(|status| {
-            match status.phase {
-                Phase::Progressing | Phase::Paused => true,
-                Phase::RolledBack => status.last_label.is_none(),
-                Phase::Idle | Phase::Promoted => false,
-            }
-        })
     }
 
     fn answer(&mut self, request: Request) {
@@ -191,13 +173,15 @@ impl Conductor {
     fn opened(&mut self, restored: &Restored) {
         self.numbering = Numbering::after(restored.last_id);
         self.remember_events();
-        let outputs = self.judgement.restart(self.clock.now(), restored.states());
-        self.carry_out(outputs);
+        let now = self.clock.now();
+        let outputs = self.judgement.restart(now, restored.states());
+        self.carry_out(now, outputs);
     }
 
     fn command(&mut self, service: &str, command: Command, reply: Reply) {
         tracing::info!(service, command = command.as_str(), "asked for by an operator");
-        let outputs = match self.judgement.command(self.clock.now(), service, command) {
+        let now = self.clock.now();
+        let outputs = match self.judgement.command(now, service, command) {
             Some(Ok(outputs)) => outputs,
             Some(Err(error)) => {
                 let _ = reply.send(Err(error.into()));
@@ -218,10 +202,10 @@ impl Conductor {
         match waits_for {
             Some(ticket) => {
                 self.waiting.insert(ticket, reply);
-                self.carry_out(outputs);
+                self.carry_out(now, outputs);
             }
             None => {
-                self.carry_out(outputs);
+                self.carry_out(now, outputs);
                 self.show();
                 let _ = reply.send(Ok(()));
             }
@@ -229,13 +213,15 @@ impl Conductor {
     }
 
     pub(super) fn tell(&mut self, input: Input) {
-        let outputs = self.judgement.tell(self.clock.now(), input);
-        self.carry_out(outputs);
+        let now = self.clock.now();
+        let outputs = self.judgement.tell(now, input);
+        self.carry_out(now, outputs);
     }
 
-    fn carry_out(&mut self, outputs: Vec<Output>) {
+    fn carry_out(&mut self, now: Timestamp, outputs: Vec<Output>) {
         for output in outputs {
             match output {
+                Output::Remember(heard) => self.journal.hear(now, *heard),
                 Output::Publish(table) => self.parts.data_path.publish(table),
                 Output::Append { ticket, record } => {
                     self.append(Some(self.judgement.ticket(ticket)), *record);

@@ -199,6 +199,8 @@ impl Proxy {
     fn carry_out(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
+                // A simulated release is not judged again.
+                Output::Remember(_) => {}
                 Output::Publish(table) => {
                     let weight = table.services()[0].weight;
                     if weight != self.weight {

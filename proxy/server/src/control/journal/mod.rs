@@ -6,19 +6,21 @@
 
 mod queue;
 mod read;
+mod retention;
 mod store;
 mod writer;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use queue::{Line, Look};
+pub(crate) use queue::Line;
 pub(crate) use read::{Entry, Reader, Selection};
 pub(crate) use store::Restored;
 
 use arc_swap::ArcSwap;
 use queue::Queue;
-use serinus_rollout::Ticket;
+use serinus_models::Timestamp;
+use serinus_rollout::{Heard, Ticket};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -92,9 +94,9 @@ impl Journal {
         self.queue.push(line)
     }
 
-    /// Hands over what the judgement is about to be shown.
-    pub(crate) fn look(&self, look: Look) {
-        self.queue.push_look(look);
+    /// Hands over what the controller was told, before the records that follow from it.
+    pub(crate) fn hear(&self, at: Timestamp, heard: Heard) {
+        self.queue.hear(at, heard);
     }
 
     /// How it does, now and later.

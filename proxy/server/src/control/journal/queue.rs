@@ -1,17 +1,17 @@
 //! What waits to be written. Held for moments only, never while the disk works.
 
-use serinus_models::{ServiceTick, Timestamp};
-use serinus_rollout::{Record, Ticket};
+use serinus_models::Timestamp;
+use serinus_rollout::{Heard, Record, Ticket};
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Beyond this, what exposes users is refused; what protects them still gets in.
 const MAX_EXPOSING: usize = 1_024;
 /// Beyond this the oldest are lost: the disk has not answered for a very long time.
 const MAX_LINES: usize = 20_000;
-/// Beyond this the oldest looks are lost: they are needed for a replay, not for a decision.
-const MAX_LOOKS: usize = 4_096;
+/// Beyond this the oldest of what was heard is lost: it is needed for a replay, not for a decision.
+pub(super) const MAX_HEARD: usize = 4_096;
 
 /// A record on its way to the disk.
 #[derive(Debug, Clone)]
@@ -24,27 +24,47 @@ pub(crate) struct Line {
     pub(crate) record: Record,
 }
 
-/// What the judgement was shown: with the records it makes a decision replayable.
-#[derive(Debug, Clone)]
-pub(crate) struct Look {
-    /// When.
-    pub(crate) at: Timestamp,
-    /// Of which service.
-    pub(crate) service: Arc<str>,
-    /// What was seen.
-    pub(crate) tick: ServiceTick,
-}
-
-/// What is written in one transaction. Looks come before the records that rest on them.
+/// What is written in one transaction. What was heard comes before the records that rest on it.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) looks: Vec<Look>,
+    /// What the controller was told, and when.
+    pub(super) heard: Heards,
     pub(super) lines: Vec<Line>,
+}
+
+/// The latest things that the controller heard, and how many before them were lost.
+#[derive(Debug, Default)]
+pub(super) struct Heards {
+    pub(super) latest: VecDeque<(Timestamp, Heard)>,
+    pub(super) lost: u64,
+}
+
+impl Heards {
+    pub(super) fn push(&mut self, at: Timestamp, heard: Heard) {
+        if self.latest.len() >= MAX_HEARD {
+            self.latest.pop_front();
+            self.lost += 1;
+        }
+        self.latest.push_back((at, heard));
+    }
+
+    /// Adds what was heard later.
+    pub(super) fn append(&mut self, later: Heards) {
+        if later.lost > 0 {
+            self.lost += later.lost + self.latest.len() as u64;
+            self.latest.clear();
+        }
+        later.latest.into_iter().for_each(|(at, heard)| self.push(at, heard));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.latest.is_empty() && self.lost == 0
+    }
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    looks: VecDeque<Look>,
+    heard: Heards,
     lines: VecDeque<Line>,
     closed: bool,
 }
@@ -70,13 +90,10 @@ impl Queue {
         true
     }
 
-    /// Adds a look, to be written with the next record, or after a while without one.
-    pub(super) fn push_look(&self, look: Look) {
-        let mut waiting = self.lock();
-        if waiting.looks.len() >= MAX_LOOKS {
-            waiting.looks.pop_front();
-        }
-        waiting.looks.push_back(look);
+    /// Adds what the controller was told, to be written with the next record, or after a while
+    /// without one.
+    pub(super) fn hear(&self, at: Timestamp, heard: Heard) {
+        self.lock().heard.push(at, heard);
     }
 
     /// Everything that waits, as soon as there is a record or after `patience`; `None` once closed
@@ -87,11 +104,11 @@ impl Queue {
             .arrived
             .wait_timeout_while(waiting, patience, |w| w.lines.is_empty() && !w.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        if waiting.closed && waiting.lines.is_empty() && waiting.looks.is_empty() {
+        if waiting.closed && waiting.lines.is_empty() && waiting.heard.is_empty() {
             return None;
         }
         Some(Batch {
-            looks: waiting.looks.drain(..).collect(),
+            heard: std::mem::take(&mut waiting.heard),
             lines: waiting.lines.drain(..).collect(),
         })
     }

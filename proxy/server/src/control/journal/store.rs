@@ -1,8 +1,9 @@
 //! The journal's file: SQLite in WAL mode, every commit on the disk before it is answered.
 
-use super::queue::Look;
+use super::retention;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
-use serinus_rollout::{Record, RecordKind, ServiceState};
+use serinus_models::Timestamp;
+use serinus_rollout::{Heard, Record, RecordKind, ServiceState};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +15,7 @@ use std::time::Duration;
 pub(crate) const FILE_NAME: &str = "journal.sqlite";
 
 /// Version of the tables. A file of a later version is refused, not guessed at.
-const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE records (
@@ -33,16 +34,21 @@ const TABLES: &str = "
         label   TEXT NOT NULL,
         body    TEXT NOT NULL      -- features, evidence and label, JSON
     ) STRICT;
-    CREATE TABLE looks (           -- what the judgement was shown, while a release was on trial
-        at      INTEGER NOT NULL,
-        service TEXT NOT NULL,
-        body    TEXT NOT NULL      -- the tick, JSON
-    ) STRICT;
-    CREATE INDEX looks_by_time ON looks (at);
 ";
 
-/// Looks are kept for so long before the newest one, in milliseconds: seven days.
-const LOOKS_KEPT: u64 = 7 * 24 * 3_600 * 1_000;
+/// What controllers heard: since version 2.
+const HEARD: &str = "
+    CREATE TABLE heard (           -- all that the controllers were told, in their order
+        id      INTEGER PRIMARY KEY,
+        at      INTEGER NOT NULL,
+        kind    TEXT NOT NULL,
+        service TEXT,              -- NULL: concerns all
+        body    TEXT NOT NULL      -- JSON
+    ) STRICT;
+    CREATE INDEX heard_by_service ON heard (service, id);
+    CREATE INDEX heard_by_time ON heard (at);
+    CREATE INDEX records_by_time ON records (at);
+";
 
 /// Why the journal cannot be used, and what a person can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -146,36 +152,46 @@ impl Store {
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
     }
 
-    /// Writes looks and records in one transaction. When this returns they are on the disk, all of them,
+    /// Writes what was heard and records in one transaction. When this returns they are on the disk, all of them,
     /// under the numbers given, or the next free ones where those are taken.
     pub(crate) fn append<'a>(
         &mut self,
-        looks: &[Look],
+        heard: impl IntoIterator<Item = &'a (Timestamp, Heard)>,
         rows: impl IntoIterator<Item = StoredRow<'a>>,
     ) -> Result<(), StoreError> {
         let in_place = identity(&self.path).is_ok_and(|now| now == self.identity);
         if !in_place {
             return Err(StoreError::Replaced { path: self.path.clone() });
         }
-        self.write(looks, rows).map_err(|error| describe(&self.path, error))
+        self.write(heard, rows).map_err(|error| describe(&self.path, error))
+    }
+
+    /// Whether it knows what any controller heard.
+    pub(crate) fn has_heard(&self) -> Result<bool, StoreError> {
+        let query = "SELECT EXISTS (SELECT 1 FROM heard)";
+        let found = self.connection.query_row(query, [], |row| row.get(0));
+        found.map_err(|error| describe(&self.path, error))
+    }
+
+    /// Takes a step of removing what is kept no longer; says whether there is nothing left to do.
+    pub(crate) fn tidy(&mut self) -> Result<bool, StoreError> {
+        retention::step(&mut self.connection).map_err(|error| describe(&self.path, error))
     }
 
     fn write<'a>(
         &mut self,
-        looks: &[Look],
+        heard: impl IntoIterator<Item = &'a (Timestamp, Heard)>,
         rows: impl IntoIterator<Item = StoredRow<'a>>,
     ) -> rusqlite::Result<()> {
         let mut last_id = self.last_id;
         let transaction = self.connection.transaction()?;
-        for Look { at, service, tick } in looks {
-            transaction
-                .prepare("INSERT INTO looks (at, service, body) VALUES (?, ?, ?)")?
-                .execute(params![at.0, &**service, json(tick)?])?;
-        }
-        if let Some(newest) = looks.last() {
-            transaction
-                .prepare("DELETE FROM looks WHERE at < ?")?
-                .execute([newest.at.0.saturating_sub(LOOKS_KEPT)])?;
+        {
+            let insert = "INSERT INTO heard (at, kind, service, body) VALUES (?, ?, ?, ?)";
+            let mut insert = transaction.prepare(insert)?;
+            for (at, heard) in heard {
+                let service = heard.service().map(|service| &**service);
+                insert.execute(params![at.0, heard.kind(), service, json(heard)?])?;
+            }
         }
         for StoredRow { id, record, is_last_word } in rows {
             let id = if is_free(&transaction, id, last_id)? { id } else { last_id + 1 };
@@ -222,6 +238,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(2))?;
+    // Before anything else is written: pages of what was removed are given back bit by bit.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL, not NORMAL: a decision that exposes users is on the disk before it is carried out.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -240,13 +258,22 @@ fn is_free(connection: &Connection, id: u64, last_id: u64) -> rusqlite::Result<b
     Ok(id > last_id || !connection.query_row(is_taken, [id], |row| row.get(0))?)
 }
 
-/// Makes the tables of a new file; answers the version of the tables.
+/// Makes the tables of a new file and those that an earlier version had not; answers the version.
 fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     let version = || connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-    if version()? == 0 {
+    let make = |tables: &str| {
         connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        ))?;
+            "BEGIN IMMEDIATE; {tables} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        ))
+    };
+    match version()? {
+        0 => make(&format!("{TABLES} {HEARD}"))?,
+        1 => {
+            // Its looks cannot be replayed: what else was heard had not been kept.
+            make(&format!("DROP TABLE looks; {HEARD}"))?;
+            connection.execute_batch("VACUUM")?;
+        }
+        _ => {}
     }
     version()
 }

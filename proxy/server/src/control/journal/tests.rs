@@ -1,7 +1,7 @@
 use super::store::FILE_NAME;
 use super::*;
 use serinus_models::{ServiceTick, Timestamp};
-use serinus_rollout::{Phase, Record, RecordKind, ServiceState};
+use serinus_rollout::{Phase, Record, RecordKind, Scheme, ServiceState};
 use serinus_routing::Weight;
 use std::fs;
 use std::sync::mpsc;
@@ -244,23 +244,163 @@ fn episodes_are_kept_with_their_label() {
     assert_eq!(row, ("checkout".to_owned(), "transient".to_owned()));
 }
 
+/// What is kept of what was heard: number, time, kind.
+fn heard_in(directory: &Path) -> Vec<(u64, u64, String)> {
+    let connection = rusqlite::Connection::open(directory.join(FILE_NAME)).unwrap();
+    let mut statement =
+        connection.prepare("SELECT id, at, kind, body FROM heard ORDER BY id").unwrap();
+    let rows = statement.query_map([], |row| {
+        let body: String = row.get(3)?;
+        let heard: Heard = serde_json::from_str(&body).unwrap();
+        let kind: String = row.get(2)?;
+        assert_eq!(heard.kind(), kind);
+        Ok((row.get(0)?, row.get(1)?, kind))
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+fn configured() -> Heard {
+    let config_hash = "0123456789abcdef".into();
+    Heard::Configured(Scheme { config_hash, services: Vec::new(), model: None })
+}
+
+fn seen() -> Heard {
+    let tick = ServiceTick { span_ms: 1_000, ..ServiceTick::default() };
+    Heard::Observed { service: "checkout".into(), tick }
+}
+
 #[test]
-fn what_a_decision_was_shown_is_on_the_disk_with_it_and_old_looks_are_dropped() {
+fn what_a_decision_rests_on_is_on_the_disk_with_it_in_the_order_in_which_it_was_heard() {
     let directory = tempfile::tempdir().unwrap();
     let mut bench = start(directory.path());
-    let week = 7 * 24 * 3_600 * 1_000;
-    let tick = ServiceTick { span_ms: 1_000, ..ServiceTick::default() };
-    let look = |at| Look { at: Timestamp(at), service: "checkout".into(), tick: tick.clone() };
-    for at in [1, 2, week + 2] {
-        bench.journal.look(look(at));
+    bench.journal.hear(Timestamp(1), configured());
+    bench.journal.hear(Timestamp(2), seen());
+    bench.journal.hear(Timestamp(2), Heard::Tick);
+    assert!(bench.append(rolled_back(2)));
+    let found: Vec<String> = heard_in(directory.path()).into_iter().map(|row| row.2).collect();
+    assert_eq!(found, ["configured", "observed", "tick"]);
+}
+
+#[test]
+fn what_was_heard_is_kept_for_a_week_and_the_configuration_that_was_in_force_then_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = start(directory.path());
+    let day = 24 * 3_600 * 1_000;
+    for (at, heard) in [
+        (0, configured()),
+        (1, seen()),
+        (day, configured()),
+        (2 * day, seen()),
+        (8 * day, seen()),
+        (10 * day, seen()),
+    ] {
+        bench.journal.hear(Timestamp(at), heard);
     }
-    assert!(bench.append(rolled_back(week + 2)));
+    assert!(bench.append(rolled_back(10 * day)));
+    drop(bench);
+    let mut store = super::store::Store::open(directory.path()).unwrap();
+    for _ in 0..3 {
+        store.tidy().unwrap();
+        // What is gone between the two leaves its mark.
+        assert_eq!(
+            heard_in(directory.path()),
+            [
+                (3, day, "configured".to_owned()),
+                (4, day, "lost".to_owned()),
+                (5, 8 * day, "observed".to_owned()),
+                (6, 10 * day, "observed".to_owned())
+            ]
+        );
+    }
+}
+
+#[test]
+fn old_decisions_go_but_never_the_last_word_of_a_service_and_the_file_shrinks() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = start(directory.path());
+    let year = 365 * 24 * 3_600 * 1_000;
+    let mut long = started(1);
+    long.text = "a".repeat(4_000_000);
+    long.service = Some("other".into());
+    assert!(bench.append(long));
+    let mut labelled = record(2, RecordKind::EpisodeLabelled, Phase::RolledBack);
+    labelled.details = serde_json::json!({ "label": "transient", "checkpoints": [] });
+    labelled.state = None;
+    for record in [labelled, rolled_back(3), Record { service: Some("other".into()), ..started(4) }]
+    {
+        assert!(bench.append(record));
+    }
+    bench.journal.hear(Timestamp(2 * year), seen());
+    let mut note = record(2 * year, RecordKind::AnomalyCleared, Phase::Progressing);
+    note.state = None;
+    assert!(bench.append(note));
+    drop(bench);
+    let file = directory.path().join(FILE_NAME);
+    let before = fs::metadata(&file).unwrap().len();
+    let mut store = super::store::Store::open(directory.path()).unwrap();
+    while !store.tidy().unwrap() {}
+    drop(store);
+    let reader = Reader::open(directory.path()).unwrap();
+    let left = reader.list(&Selection { limit: 9, ..Selection::default() }).unwrap();
+    assert_eq!(left.iter().map(|entry| entry.id).collect::<Vec<_>>(), [3, 4, 5]);
+    let after = fs::metadata(&file).unwrap().len();
+    assert!(after < before / 4, "{before} bytes before, {after} after");
+    assert_eq!(start(directory.path()).phase(), Some(Phase::RolledBack));
+}
+
+#[test]
+fn what_was_heard_while_the_disk_failed_is_written_later_and_what_is_lost_leaves_a_mark() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    fs::write(&state, "in the way").unwrap();
+    let mut bench = start(&state);
+    bench.journal.hear(Timestamp(0), configured());
+    for at in 1..=super::queue::MAX_HEARD as u64 {
+        bench.journal.hear(Timestamp(at), seen());
+    }
+    assert!(!bench.append(started(9_999)));
+    fs::remove_file(&state).unwrap();
+    bench.append_until_durable(started(10_000));
+    let found = heard_in(&state);
+    assert_eq!(found[0].2, "lost");
+    assert_eq!(found.len(), super::queue::MAX_HEARD + 1);
+}
+
+#[test]
+fn a_journal_begun_anew_knows_the_configuration_in_force_and_that_something_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = start(directory.path());
+    bench.journal.hear(Timestamp(1), configured());
+    assert!(bench.append(started(1)));
+    for entry in fs::read_dir(directory.path()).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(FILE_NAME) {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    bench.journal.hear(Timestamp(2), seen());
+    bench.append_until_durable(rolled_back(2));
+    let kinds: Vec<String> = heard_in(directory.path()).into_iter().map(|row| row.2).collect();
+    assert_eq!(kinds, ["configured", "lost", "observed"]);
+}
+
+#[test]
+fn a_journal_of_the_first_version_is_carried_over_with_its_decisions() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = rusqlite::Connection::open(directory.path().join(FILE_NAME)).unwrap();
+    old.execute_batch(include_str!("testdata/version_1.sql")).unwrap();
+    drop(old);
+    let mut bench = start(directory.path());
+    assert_eq!(bench.phase(), Some(Phase::RolledBack));
+    assert_eq!(bench.next, 3);
+    bench.journal.hear(Timestamp(5), configured());
+    assert!(bench.append(started(5)));
+    assert_eq!(heard_in(directory.path()).len(), 1);
+    drop(bench);
     let connection = rusqlite::Connection::open(directory.path().join(FILE_NAME)).unwrap();
-    let mut statement = connection.prepare("SELECT at, body FROM looks ORDER BY at").unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    let rows: Vec<(u64, String)> = rows.map(Result::unwrap).collect();
-    assert_eq!(rows.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [2, week + 2]);
-    assert_eq!(serde_json::from_str::<ServiceTick>(&rows[0].1).unwrap(), tick);
+    let pragma = |name: &str| -> i64 {
+        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((pragma("user_version"), pragma("auto_vacuum")), (2, 2));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The thread that writes: takes what is queued, commits it as one, answers, and never gives up.
 
-use super::queue::{Batch, Line, Look, Queue};
+use super::queue::{Batch, Heards, Line, Queue};
+use super::retention;
 use super::store::{Restored, Store, StoreError, StoredRow};
 use super::{Answer, Health};
 use arc_swap::ArcSwap;
 use serinus_models::Timestamp;
-use serinus_rollout::Record;
+use serinus_rollout::{Heard, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// oldest go.
 const MAX_KEPT: usize = 1_000;
 
-/// How long looks wait for a record to be written with.
-const LOOKS_WAIT: Duration = Duration::from_secs(5);
+/// How long what was heard waits for a record to be written with.
+const HEARD_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Writer<A> {
     directory: PathBuf,
@@ -29,6 +30,11 @@ pub(super) struct Writer<A> {
     known: bool,
     retry_at: Instant,
     kept: VecDeque<Line>,
+    /// What was heard and is not on the disk yet.
+    heard: Heards,
+    /// What is judged by, as it is on the disk: a file that was begun anew needs it.
+    scheme: Option<(Timestamp, Heard)>,
+    tidy_at: Instant,
     /// The last state of every service that is on the disk, to be written again into a file that lost it.
     last: BTreeMap<Arc<str>, (u64, Record)>,
     /// When the newest state written by this process was decided, by service.
@@ -54,6 +60,9 @@ impl<A: Fn(Answer)> Writer<A> {
             known: false,
             retry_at: Instant::now(),
             kept: VecDeque::new(),
+            heard: Heards::default(),
+            scheme: None,
+            tidy_at: Instant::now(),
             last: BTreeMap::new(),
             newest: BTreeMap::new(),
         };
@@ -65,17 +74,19 @@ impl<A: Fn(Answer)> Writer<A> {
     pub(super) fn run(mut self) {
         loop {
             let patience = match self.store {
-                Some(_) => LOOKS_WAIT,
+                Some(_) => HEARD_WAIT,
                 None => self.retry_at.saturating_duration_since(Instant::now()),
             };
-            let Some(Batch { looks, lines }) = self.queue.take(patience) else { break };
+            let Some(Batch { heard, lines }) = self.queue.take(patience) else { break };
+            self.heard.append(heard);
             if self.store.is_none() && Instant::now() >= self.retry_at {
                 let first = !self.known;
                 if let Some(restored) = self.open().filter(|_| first) {
                     (self.answer)(Answer::Opened(restored));
                 }
             }
-            self.write(&looks, lines);
+            self.write(lines);
+            self.tidy();
         }
         if !self.kept.is_empty() && self.open().is_none() {
             let lost = self.kept.len();
@@ -116,7 +127,9 @@ impl<A: Fn(Answer)> Writer<A> {
         let kept = self.kept.iter();
         let kept =
             kept.map(|Line { id, record, .. }| StoredRow { id: *id, record, is_last_word: false });
-        store.append(&[], missing.into_iter().chain(kept))?;
+        let scheme = if store.has_heard()? { None } else { self.scheme.clone() };
+        let lost = scheme.as_ref().map(|(at, _)| (*at, Heard::Lost(0)));
+        store.append(scheme.iter().chain(&lost), missing.into_iter().chain(kept))?;
         let restored = store.restored()?;
         self.kept.clear();
         self.known = true;
@@ -127,14 +140,14 @@ impl<A: Fn(Answer)> Writer<A> {
         Ok(restored)
     }
 
-    fn write(&mut self, looks: &[Look], lines: Vec<Line>) {
-        if looks.is_empty() && lines.is_empty() {
+    fn write(&mut self, lines: Vec<Line>) {
+        if self.heard.is_empty() && lines.is_empty() {
             return;
         }
-        let mut outcome = self.append(looks, &lines);
+        let mut outcome = self.append(&lines);
         if matches!(outcome, Some(Err(StoreError::Replaced { .. }))) {
             // Somebody moved the file away: begin a new one at once.
-            outcome = self.open().and_then(|_| self.append(looks, &lines));
+            outcome = self.open().and_then(|_| self.append(&lines));
         }
         match outcome {
             Some(Ok(())) => {
@@ -154,7 +167,7 @@ impl<A: Fn(Answer)> Writer<A> {
     }
 
     /// `None` where there is no open file.
-    fn append(&mut self, looks: &[Look], lines: &[Line]) -> Option<Result<(), StoreError>> {
+    fn append(&mut self, lines: &[Line]) -> Option<Result<(), StoreError>> {
         let store = self.store.as_mut()?;
         let mut newest = self.newest.clone();
         let mut rows = Vec::with_capacity(lines.len());
@@ -165,7 +178,10 @@ impl<A: Fn(Answer)> Writer<A> {
                 is_last_word: is_last_word(&mut newest, *id, record),
             });
         }
-        let outcome = store.append(looks, rows.iter().copied());
+        let Heards { latest, lost } = &self.heard;
+        let first = latest.front().map(|(at, _)| (*at, Heard::Lost(*lost)));
+        let heard = first.iter().filter(|_| *lost > 0).chain(latest);
+        let outcome = store.append(heard, rows.iter().copied());
         if outcome.is_ok() {
             self.newest = newest;
             for StoredRow { id, record, .. } in rows.into_iter().filter(|row| row.is_last_word) {
@@ -173,8 +189,29 @@ impl<A: Fn(Answer)> Writer<A> {
                     self.last.insert(service.clone(), (id, record.clone()));
                 }
             }
+            let heard = std::mem::take(&mut self.heard).latest;
+            let scheme = heard.into_iter().rfind(|(_, heard)| heard.scheme().is_some());
+            self.scheme = scheme.or(self.scheme.take());
         }
         Some(outcome)
+    }
+
+    /// Removes what is kept no longer, a little at a time: whoever waits for an answer comes first.
+    fn tidy(&mut self) {
+        let Some(store) = self.store.as_mut().filter(|_| Instant::now() >= self.tidy_at) else {
+            return;
+        };
+        match store.tidy() {
+            Ok(is_done) => {
+                // What is left is for the next round of the loop.
+                let pause = if is_done { retention::EVERY } else { Duration::ZERO };
+                self.tidy_at = Instant::now() + pause;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the journal could not be tidied");
+                self.tidy_at = Instant::now() + retention::EVERY;
+            }
+        }
     }
 
     /// Answers that nothing is on the disk. Whoever waits for an answer brings what must not be
