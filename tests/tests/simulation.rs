@@ -107,6 +107,16 @@ fn every_decision_is_made_again_from_what_was_written_down() {
 }
 
 #[test]
+fn with_its_beginning_gone_what_can_still_be_known_is_decided_as_it_was() {
+    let mut count = 0;
+    for seed in 200..240 {
+        let simulation = disturbed(seed, &mut 0, true);
+        count += again::assert_reproduced(&simulation, shipped(), simulation.heard.len() / 2);
+    }
+    assert!(count > 100, "{count} records were compared");
+}
+
+#[test]
 fn a_dead_release_is_taken_back_and_stays_out() {
     for seed in 0..20 {
         let simulation = undisturbed("dead_on_arrival", seed, 120, policy());

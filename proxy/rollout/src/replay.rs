@@ -7,7 +7,7 @@
 use crate::controller::Controller;
 use crate::heard::{Answer, Heard, Scheme};
 use crate::load::Load;
-use crate::message::{Command, Input, Output, Ticket};
+use crate::message::{Input, Output, Ticket};
 use crate::phase::{Phase, ServiceState};
 use crate::plan::{Plan, RolloutPolicy};
 use crate::record::{Record, RecordKind};
@@ -87,8 +87,8 @@ pub struct Replay<'a> {
     controller: Option<Controller>,
     scheme: Option<Scheme>,
     model: Option<Arc<Predictor>>,
-    /// What the service carried by the last word on it.
-    load: Option<Load>,
+    /// What the service carried, and since when that is known.
+    load: Option<(Timestamp, Load)>,
     waiting: Vec<(Ticket, usize)>,
     made: Vec<Made>,
     /// Where the rollout stands by what was made and is on the disk.
@@ -142,7 +142,6 @@ impl<'a> Replay<'a> {
                 self.tell(at, Input::ConfigChanged(plan));
             }
             Heard::Commanded { service, command } if *service == self.service => {
-                self.begin_with_a_retry(at, *command);
                 self.tell(at, Input::Command { service: service.clone(), command: *command });
             }
             Heard::Observed { service, tick } if *service == self.service => {
@@ -152,7 +151,7 @@ impl<'a> Replay<'a> {
                 if let Some(controller) = &mut self.controller {
                     controller.carry(service, load);
                 }
-                self.load = Some(load.clone());
+                self.load = Some((at, load.clone()));
             }
             Heard::Answered(answer) if answer.service == self.service => {
                 let is_it = |(_, made): &(Ticket, usize)| {
@@ -223,17 +222,22 @@ impl<'a> Replay<'a> {
         self.carry_out(at, outputs);
     }
 
-    /// Where what came before is not known: the configuration of that time, if records say where
-    /// rollouts stood. While the disk fails they do not.
-    fn scheme_to_begin_with(&self, at: Timestamp) -> Option<Scheme> {
-        let is_possible = self.controller.is_none() && self.answers.works(at);
-        self.scheme.clone().filter(|_| is_possible)
+    /// Where what came before is not known: the configuration of that time and where the rollout stood,
+    /// if records say it (while the disk fails they do not) and it is known what the service carries.
+    fn midway(&self, at: Timestamp) -> Option<(Scheme, Option<ServiceState>)> {
+        let scheme = self.scheme.as_ref()?;
+        if self.controller.is_some() || !self.answers.works(at) {
+            return None;
+        }
+        let before = self.library.state_before(at);
+        let is_new = !scheme.services.iter().any(|plan| plan.name == self.service);
+        let load_is_known = self.load.as_ref().is_some_and(|(heard_at, _)| *heard_at == at);
+        (load_is_known || is_new && before.is_none()).then(|| (scheme.clone(), before))
     }
 
     /// A release that was never seen starts with nothing known.
     fn begin_with_a_release(&mut self, at: Timestamp, next: &Scheme) {
-        let Some(mut scheme) = self.scheme_to_begin_with(at) else { return };
-        let before = self.library.state_before(at);
+        let Some((mut scheme, before)) = self.midway(at) else { return };
         let canary = |scheme: &Scheme| {
             let plan = scheme.services.iter().find(|plan| plan.name == self.service);
             plan.and_then(|plan| plan.canary_version.clone())
@@ -245,22 +249,8 @@ impl<'a> Replay<'a> {
         for plan in scheme.services.iter_mut().filter(|plan| plan.name == self.service) {
             plan.canary_version = None;
         }
-        self.begin_midway(at, scheme, before);
-    }
-
-    /// Likewise a release that gets another try.
-    fn begin_with_a_retry(&mut self, at: Timestamp, command: Command) {
-        let Some(scheme) = self.scheme_to_begin_with(at) else { return };
-        let before = self.library.state_before(at);
-        let is_out = before.as_ref().is_some_and(|state| state.phase == Phase::RolledBack);
-        if command == Command::Retry && is_out {
-            self.begin_midway(at, scheme, before);
-        }
-    }
-
-    fn begin_midway(&mut self, at: Timestamp, scheme: Scheme, state: Option<ServiceState>) {
-        self.begin(at, scheme, state);
-        if let (Some(controller), Some(load)) = (&mut self.controller, &self.load) {
+        self.begin(at, scheme, before);
+        if let (Some(controller), Some((_, load))) = (&mut self.controller, &self.load) {
             controller.carry(&self.service, load);
         }
     }

@@ -241,7 +241,7 @@ mod tests {
         judgement.happened(&"shop".into(), NOW, &state);
         assert_eq!(phase(&judgement), Phase::Progressing);
         let outputs = judgement.attempt(NOW, |_| panic!("on purpose")).unwrap();
-        assert!(matches!(outputs[0], Output::Publish(_)));
+        assert!(outputs.iter().any(|output| matches!(output, Output::Publish(_))));
         assert!(asked(&judgement, &outputs).is_none(), "the rollout does not start again");
         assert_eq!(phase(&judgement), Phase::Progressing);
     }
