@@ -1,7 +1,7 @@
 # Every target does its own set-up: on Debian what is missing is installed, elsewhere you are told.
 # Needs Rust (the stable toolchain that is installed; none is downloaded), gcc, make and git.
 
-.PHONY: help demo test lint bench install build clean
+.PHONY: help demo test lint bench bench-petshop install build clean
 
 # A rustc of this workspace may take 2 GiB: no more of them than memory allows.
 CORES := $(shell nproc 2>/dev/null || echo 2)
@@ -62,6 +62,10 @@ bench: setup-bench ## nanoseconds of the hot path, CPU and instructions per requ
 	cargo build --locked --profile dist -p serinus -p serinus-benches --bins
 	cargo bench --locked --profile dist -p serinus-benches --bench hot_path
 	./target/dist/cpu_per_request --serinus target/dist/serinus --bare target/dist/bare_pingora --instructions
+
+bench-petshop: setup-build ## the judgement on Amazon's PetShop incidents: DATA=PATH of the data set, JSON=FILE keeps every run
+	@[ -n "$(DATA)" ] || { echo "== say where the data set is: make bench-petshop DATA=PATH (https://github.com/amazon-science/petshop-root-cause-analysis)"; exit 1; }
+	cargo run --locked --release -p serinus-models --example petshop -- --data "$(DATA)" $(if $(JSON),--json "$(JSON)")
 
 install: setup-build ## the shipped build into PREFIX/bin (default /usr/local)
 	cargo build --locked --profile dist -p serinus
