@@ -159,6 +159,23 @@ impl Read for OddsRatio {
     }
 }
 
+/// Any finite number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Number(pub(crate) f64);
+
+impl Read for Number {
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        match number(value).filter(|number| number.is_finite()) {
+            Some(number) => Some(Number(number)),
+            None => reader.wrong_type(value, "a number", "write it without quotes, like 17.5"),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "number" })
+    }
+}
+
 /// A whole number from `LOW` to `HIGH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Whole<const LOW: u32, const HIGH: u32>(pub(crate) u32);

@@ -1,8 +1,11 @@
 //! Little languages inside strings: regular expressions, JSONPath, CSS selectors, templates.
 
+use crate::probe::{JsonSchema, JsonType};
 use crate::reader::{Fault, Read, Reader, Span, Text, Value, fault};
+use crate::suggest::choose;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use toml::de::DeValue;
 
 /// A regular expression.
@@ -130,16 +133,22 @@ impl Text for RequestPath {
     }
 }
 
-/// A status code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StatusCode(pub(crate) u16);
+/// A status code, a class of them (`"2xx"`) or a range (`"200-299"`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StatusCodes(pub(crate) Vec<u16>);
 
-impl Read for StatusCode {
+impl Read for StatusCodes {
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
-        let help = "write a status code, 200, or several, [200, 302]";
+        let help = "write a status code, 200, a class, \"2xx\", a range, \"200-299\", or several, [200, 302]";
+        if let Some(text) = value.get_ref().as_str() {
+            return status_range(text).map(StatusCodes).or_else(|| {
+                let message = format!("\"{}\" is no range of status codes", text.escape_debug());
+                reader.fault(&value.span(), fault(message, help))
+            });
+        }
         match crate::number::number(value) {
             Some(code) if (100.0..=599.0).contains(&code) && code.fract() == 0.0 => {
-                Some(StatusCode(code as u16))
+                Some(StatusCodes(vec![code as u16]))
             }
             Some(code) => {
                 reader.fault(&value.span(), fault(format!("{code} is not a status code"), help))
@@ -149,7 +158,70 @@ impl Read for StatusCode {
     }
 
     fn schema() -> Json {
-        serde_json::json!({ "type": "integer", "minimum": 100, "maximum": 599 })
+        serde_json::json!({ "anyOf": [
+            { "type": "integer", "minimum": 100, "maximum": 599 },
+            { "type": "string", "pattern": "^([1-5]xx|[1-5][0-9][0-9]-[1-5][0-9][0-9])$" },
+        ] })
+    }
+}
+
+/// The codes of `2xx` or `200-299`; none if it is neither, or empty.
+fn status_range(text: &str) -> Option<Vec<u16>> {
+    let code = |text: &str| text.parse().ok().filter(|code| (100..=599).contains(code));
+    let (first, last) = match text.strip_suffix("xx") {
+        Some(class) => {
+            let first = code(&format!("{class}00"))?;
+            (first, first + 99)
+        }
+        None => text.split_once('-').and_then(|(low, high)| Some((code(low)?, code(high)?)))?,
+    };
+    (first <= last).then(|| (first..=last).collect())
+}
+
+/// The name of a type of JSON values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JsonTypeName(pub(crate) JsonType);
+
+impl Text for JsonTypeName {
+    const WHAT: &'static str = "a type";
+    const EXAMPLE: &'static str = "\"string\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        choose(text, &JsonType::ALL.map(|known| (known.as_str(), known))).map(JsonTypeName)
+    }
+
+    fn schema() -> Json {
+        serde_json::json!({ "type": "string", "enum": JsonType::ALL.map(JsonType::as_str) })
+    }
+}
+
+/// A JSON Schema, written as TOML.
+#[derive(Debug, Clone)]
+pub(crate) struct JsonSchemaDocument(pub(crate) JsonSchema);
+
+impl Read for JsonSchemaDocument {
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        if value.get_ref().as_table().is_none() {
+            let help = "write it as a table: { type = \"object\", required = [\"id\"] }";
+            return reader.wrong_type(value, "a JSON Schema", help);
+        }
+        let document = json(value, &mut Vec::new(), reader)?;
+        match jsonschema::validator_for(&document) {
+            Ok(validator) => {
+                Some(JsonSchemaDocument(JsonSchema { document, validator: Arc::new(validator) }))
+            }
+            Err(error) => {
+                let place = error.instance_path().to_string();
+                let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
+                let help = "schemas are of draft 2020-12 unless \"$schema\" says otherwise, and whole: nothing is fetched";
+                reader
+                    .fault(&value.span(), fault(format!("not a JSON Schema{place}: {error}"), help))
+            }
+        }
+    }
+
+    fn schema() -> Json {
+        serde_json::json!({ "type": "object" })
     }
 }
 

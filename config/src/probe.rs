@@ -1,6 +1,7 @@
 //! Probe definitions, validated: templates parsed, patterns compiled, paths checked.
 
 use serde_json::Value;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,14 +89,75 @@ pub struct Expect {
     pub status: Vec<u16>,
     /// Of this step, from connect to the last byte.
     pub max_latency: Option<Duration>,
+    /// Of parts of it.
+    pub max_phases: MaxPhases,
     /// The body contains all of these.
     pub body_contains: Vec<Template>,
     /// The body matches all of these.
     pub body_matches: Vec<regex::Regex>,
     /// JSON values.
     pub json: Vec<JsonAssertion>,
+    /// What the whole JSON body conforms to.
+    pub json_schema: Option<JsonSchema>,
+    /// Elements of the page.
+    pub css: Vec<CssAssertion>,
     /// Headers.
     pub headers: Vec<HeaderAssertion>,
+    /// The canary's body is stable's, but for what may differ.
+    pub same_as_stable: Option<Differences>,
+}
+
+/// Longest times of a step's phases, redirects included; none for a phase without limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MaxPhases {
+    /// Name to address.
+    pub resolve: Option<Duration>,
+    /// TCP.
+    pub connect: Option<Duration>,
+    /// Handshake.
+    pub tls: Option<Duration>,
+    /// From handing over the request to the end of the answer's header.
+    pub processing: Option<Duration>,
+    /// From there to the last byte of the body.
+    pub transfer: Option<Duration>,
+}
+
+/// A JSON Schema, compiled.
+#[derive(Clone)]
+pub struct JsonSchema {
+    /// As written.
+    pub document: Value,
+    /// What it means.
+    pub validator: Arc<jsonschema::Validator>,
+}
+
+impl fmt::Debug for JsonSchema {
+    /// The document alone: the validator says the same at a hundred times the length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("JsonSchema").field(&self.document).finish()
+    }
+}
+
+/// An assertion on elements of an HTML page.
+#[derive(Debug, Clone)]
+pub struct CssAssertion {
+    /// The selector, valid.
+    pub selector: String,
+    /// The attribute that is looked at; none for the element's text.
+    pub attribute: Option<String>,
+    /// The rule.
+    pub check: ValueCheck,
+}
+
+/// Where two right answers to the same request may differ: times, tokens, generated ids.
+#[derive(Debug, Clone, Default)]
+pub struct Differences {
+    /// RFC 9535 paths, valid.
+    pub json: Vec<String>,
+    /// CSS selectors, valid: the elements with all that is in them.
+    pub css: Vec<String>,
+    /// Text that matches.
+    pub patterns: Vec<regex::Regex>,
 }
 
 /// An assertion on the values at an RFC 9535 path.
@@ -121,10 +183,78 @@ pub struct HeaderAssertion {
 pub enum ValueCheck {
     /// It is there.
     Exists,
+    /// It is not there.
+    Absent,
     /// It is this.
     Equals(Value),
     /// Its text matches.
     Matches(regex::Regex),
+    /// It is of this type.
+    Type(JsonType),
+    /// There are so many.
+    Count(u32),
+    /// It is a number below this.
+    Less(f64),
+    /// It is a number above this.
+    Greater(f64),
+}
+
+/// A type of JSON values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonType {
+    /// Text.
+    String,
+    /// Any number.
+    Number,
+    /// A number without a fraction: 3 and 3.0.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// A list.
+    Array,
+    /// Names with values.
+    Object,
+    /// Nothing, told.
+    Null,
+}
+
+impl JsonType {
+    /// All types.
+    pub const ALL: [JsonType; 7] = [
+        JsonType::String,
+        JsonType::Number,
+        JsonType::Integer,
+        JsonType::Boolean,
+        JsonType::Array,
+        JsonType::Object,
+        JsonType::Null,
+    ];
+
+    /// The name in JSON Schema, in the configuration and in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JsonType::String => "string",
+            JsonType::Number => "number",
+            JsonType::Integer => "integer",
+            JsonType::Boolean => "boolean",
+            JsonType::Array => "array",
+            JsonType::Object => "object",
+            JsonType::Null => "null",
+        }
+    }
+
+    /// Whether a value is of this type.
+    pub fn holds(self, value: &Value) -> bool {
+        match self {
+            JsonType::String => value.is_string(),
+            JsonType::Number => value.is_number(),
+            JsonType::Integer => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+            JsonType::Boolean => value.is_boolean(),
+            JsonType::Array => value.is_array(),
+            JsonType::Object => value.is_object(),
+            JsonType::Null => value.is_null(),
+        }
+    }
 }
 
 /// Where a captured value comes from.

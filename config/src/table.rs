@@ -1,5 +1,10 @@
 //! How the tables of the file are declared.
 
+/// A key as it stands in the file: `type` is a word of Rust's own and is declared as `r#type`.
+pub(crate) fn written(key: &'static str) -> &'static str {
+    key.trim_start_matches("r#")
+}
+
 /// Declares a table of the file: its keys with their types, defaults (`= ...`) and whether they
 /// are `@required`. What it accepts, its schema and its help all come from this one text.
 ///
@@ -23,7 +28,7 @@ macro_rules! table {
         impl $name {
             fn keys() -> Vec<$crate::reader::Key> {
                 vec![$( $crate::reader::Key {
-                    name: stringify!($key),
+                    name: $crate::table::written(stringify!($key)),
                     about: concat!($($doc),+),
                     required: $crate::table::table!(@required $($must)?),
                     default: $crate::table::table!(@default $($default)?),
@@ -36,10 +41,10 @@ macro_rules! table {
                 value: &$crate::reader::Value<'_>,
                 reader: &mut $crate::reader::Reader,
             ) -> Option<Self> {
-                let section = reader.table(value, &[$(stringify!($key)),+])?;
+                let section = reader.table(value, &[$($crate::table::written(stringify!($key))),+])?;
                 let mut keys = Self::keys().into_iter();
                 Some($name {
-                    present: [$(stringify!($key)),+]
+                    present: [$($crate::table::written(stringify!($key))),+]
                         .into_iter()
                         .filter(|key| section.table.contains_key(*key))
                         .collect(),

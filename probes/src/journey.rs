@@ -8,6 +8,7 @@ use crate::page::Page;
 use crate::received::Received;
 use crate::request::{Outgoing, Site};
 use crate::run::{RunContext, StepRun};
+use crate::sameness::normal_form;
 use crate::target::Target;
 use crate::template::Templates;
 use serde_json::{Map, Value};
@@ -65,11 +66,11 @@ impl<'a> Journey<'a> {
             let message = format!("expected the run to end within {limit:?}, it was still {doing}");
             Err(Failure { outcome: Outcome::Timeout, message })
         });
-        let (outcome, failure) = match result {
-            Ok(()) => (Outcome::Ok, None),
+        let (outcome, failure, normal_form) = match result {
+            Ok(normal_form) => (Outcome::Ok, None, normal_form),
             Err(failure) => {
                 let text = format!("step {} `{}`: {}", index + 1, step.name, failure.message);
-                (failure.outcome, Some(self.context.secrets.redact(&text).into_owned()))
+                (failure.outcome, Some(self.context.secrets.redact(&text).into_owned()), None)
             }
         };
         StepRun {
@@ -81,16 +82,18 @@ impl<'a> Journey<'a> {
             redirects,
             bytes: progress.bytes,
             failure,
+            normal_form,
         }
     }
 
+    /// What the answer says, where that is compared between the variants.
     async fn attempt(
         &mut self,
         index: usize,
         step: &Step,
         progress: &mut Progress,
         redirects: &mut u32,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<String>, Failure> {
         // A seed per step: what one step draws does not shift the next step's inputs.
         let seed = self.context.seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let templates = Templates::new(&self.captures, &self.context.secrets, seed);
@@ -130,8 +133,8 @@ impl<'a> Journey<'a> {
             }
             *redirects += 1;
         };
-        let latency = progress.watch.phases().latency();
-        let received = Received::new(&answer, latency, &self.context.secrets);
+        let phases = progress.watch.phases();
+        let received = Received::new(&answer, phases, &self.context.secrets);
         let page = Page { url: outgoing.url, html: received.text().into_owned() };
         expect::check(&step.expect, &received, &templates).map_err(|failure| match elsewhere {
             Some(place) => failure.and(&format!("to {place}, off the site: not followed")),
@@ -143,7 +146,9 @@ impl<'a> Journey<'a> {
             self.captures.insert(name.clone(), value);
         }
         self.page = Some(page);
-        Ok(())
+        let compared = step.expect.same_as_stable.as_ref();
+        let normal_form = compared.map(|may_differ| normal_form(&received, may_differ));
+        normal_form.transpose().map_err(Failure::assertion)
     }
 }
 

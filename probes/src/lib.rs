@@ -20,11 +20,13 @@ mod received;
 mod request;
 mod resources;
 mod run;
+mod sameness;
 mod scheduler;
 mod secrets;
 mod target;
 mod template;
 mod usage;
+mod value;
 
 pub use marks::PROBE_AGENT;
 pub use pace::{Cadence, Urgency};

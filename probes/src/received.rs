@@ -1,12 +1,12 @@
 //! What a step's answer is checked against and captured from.
 
 use crate::client::Answer;
+use crate::phases::Phases;
 use crate::secrets::Secrets;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::time::Duration;
 
 /// Characters of an answer that a message shows.
 const EXCERPT: usize = 120;
@@ -14,15 +14,15 @@ const EXCERPT: usize = 120;
 /// A whole answer with what was measured of it.
 pub(crate) struct Received<'a> {
     pub(crate) answer: &'a Answer,
-    /// From connect to the last byte, redirects included.
-    pub(crate) latency: Duration,
+    /// Where its time went, redirects included.
+    pub(crate) phases: Phases,
     pub(crate) secrets: &'a Secrets,
     json: OnceCell<Option<Value>>,
 }
 
 impl<'a> Received<'a> {
-    pub(crate) fn new(answer: &'a Answer, latency: Duration, secrets: &'a Secrets) -> Self {
-        Received { answer, latency, secrets, json: OnceCell::new() }
+    pub(crate) fn new(answer: &'a Answer, phases: Phases, secrets: &'a Secrets) -> Self {
+        Received { answer, phases, secrets, json: OnceCell::new() }
     }
 
     /// The body as text; what is not UTF-8 is replaced.
@@ -58,6 +58,11 @@ impl<'a> Received<'a> {
             Some((cut, _)) => format!("{:?}... ({} bytes)", &text[..cut], text.len()),
             None => format!("{text:?}"),
         }
+    }
+
+    /// A text for a message, whole.
+    pub(crate) fn redacted<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.secrets.redact(text)
     }
 
     /// A JSON value for a message.

@@ -62,6 +62,8 @@ pub struct StepRun {
     pub bytes: u64,
     /// What went wrong, naming the step, what was expected and what came.
     pub failure: Option<String>,
+    /// What the answer says, where the other variant's has to say the same; without secrets.
+    pub(crate) normal_form: Option<String>,
 }
 
 impl ProbeRun {

@@ -3,6 +3,7 @@
 use crate::pace::{Cadence, Pace, Urgency};
 use crate::plan::{Pool, ServiceProbes};
 use crate::run::{ProbeRun, RunContext, run_probe};
+use crate::sameness::{Finding, first_difference, judge};
 use crate::secrets::Secrets;
 use crate::target::Target;
 use serinus_config::ProbeDefinition;
@@ -242,7 +243,21 @@ impl Shared {
             }
         }
         let runs = match (runs.stable, runs.canary, canary.is_some()) {
-            (Some(stable), Some(canary), _) => Runs::Both(Pair { stable, canary }),
+            (Some(of_stable), Some(mut of_canary), _) => {
+                if let Some(step) = first_difference(&of_stable, &of_canary) {
+                    let context = RunContext::new(seed, aim.secrets.clone());
+                    let again = run_probe(probe, stable, &context).await;
+                    if let Finding::Noise(step) = judge(step, &of_stable, &again, &mut of_canary) {
+                        let (probe, step) = (&*probe.name, step + 1);
+                        tracing::warn!(
+                            probe,
+                            step,
+                            "stable does not say the same twice: nothing is concluded; add what may differ to same_as_stable"
+                        );
+                    }
+                }
+                Runs::Both(Pair { stable: of_stable, canary: of_canary })
+            }
             (Some(stable), None, false) => Runs::StableOnly(stable),
             // Half a pair says nothing about the difference.
             _ => return,

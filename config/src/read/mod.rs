@@ -1,11 +1,13 @@
 //! The file, table by table: what may stand there, and what must hold between its values.
 
+mod capture;
 mod expect;
 mod listener;
 mod names;
 mod probe;
 mod rollout;
 mod route;
+mod rule;
 mod server;
 mod service;
 mod step;

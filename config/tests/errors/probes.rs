@@ -220,35 +220,35 @@ service = "shop"
 [[probe.p.step]]
 get = "/"
 [probe.p.step.expect]
-status = [200, 99, 1.5, "ok"]
+status = [200, 99, 1.5, "ok", "2xx", "299-200"]
 json = [{ path = "$.a", equals = 1, matches = "1" }, { path = "$.a", exists = false }, { equals = 1 }]
 header = [{ name = "a", equals = "x", exists = true }]
 "##,
         r##"
 s.toml:6:16: 99 is not a status code
-  6 | status = [200, 99, 1.5, "ok"]
+  6 | status = [200, 99, 1.5, "ok", "2xx", "299-200"]
     |                ^^
-    = help: write a status code, 200, or several, [200, 302]
+    = help: write a status code, 200, a class, "2xx", a range, "200-299", or several, [200, 302]
 
 s.toml:6:20: 1.5 is not a status code
-  6 | status = [200, 99, 1.5, "ok"]
+  6 | status = [200, 99, 1.5, "ok", "2xx", "299-200"]
     |                    ^^^
-    = help: write a status code, 200, or several, [200, 302]
+    = help: write a status code, 200, a class, "2xx", a range, "200-299", or several, [200, 302]
 
-s.toml:6:25: expected a status code, found a string
-  6 | status = [200, 99, 1.5, "ok"]
+s.toml:6:25: "ok" is no range of status codes
+  6 | status = [200, 99, 1.5, "ok", "2xx", "299-200"]
     |                         ^^^^
-    = help: write a status code, 200, or several, [200, 302]
+    = help: write a status code, 200, a class, "2xx", a range, "200-299", or several, [200, 302]
+
+s.toml:6:38: "299-200" is no range of status codes
+  6 | status = [200, 99, 1.5, "ok", "2xx", "299-200"]
+    |                                      ^^^^^^^^^
+    = help: write a status code, 200, a class, "2xx", a range, "200-299", or several, [200, 302]
 
 s.toml:7:37: 'equals' and 'matches' exclude each other
   7 | json = [{ path = "$.a", equals = 1, matches = "1" }, { path = "$.a", exists = false }, { equals = 1 }]
     |                                     ^^^^^^^
     = help: keep one of the two
-
-s.toml:7:79: a rule cannot ask for what is absent
-  7 | json = [{ path = "$.a", equals = 1, matches = "1" }, { path = "$.a", exists = false }, { equals = 1 }]
-    |                                                                               ^^^^^
-    = help: write exists = true, or leave the rule out
 
 s.toml:7:88: missing key 'path' in [probe.p.step.expect.json]
   7 | json = [{ path = "$.a", equals = 1, matches = "1" }, { path = "$.a", exists = false }, { equals = 1 }]
@@ -259,6 +259,83 @@ s.toml:8:39: 'equals' and 'exists' exclude each other
   8 | header = [{ name = "a", equals = "x", exists = true }]
     |                                       ^^^^^^
     = help: keep one of the two
+"##,
+    );
+}
+
+#[test]
+fn rules_for_values_say_what_they_could_be() {
+    check(
+        r##"
+[probe.p]
+service = "shop"
+[[probe.p.step]]
+get = "/"
+[probe.p.step.expect]
+json = [{ path = "$.a", type = "strnig" }, { path = "$.a", count = -1 }, { path = "$.a", less = "3" }, { path = "$.a", equals = "{{ nobody }}" }]
+json_schema = { type = "objekt" }
+css = [{ selector = "p", attribute = "id", count = 2 }, { selector = "p[", exists = true }]
+same_as_stable = { jsn = "$.a" }
+max_phases = { tsl = "1s" }
+[[probe.p.step]]
+get = "/"
+expect = { same_as_stable = "yes", json_schema = "object" }
+"##,
+        r##"
+s.toml:6:32: there is no choice "strnig" here
+  6 | json = [{ path = "$.a", type = "strnig" }, { path = "$.a", count = -1 }, { path = "$.a", less = "3" }, { path = "$.a", equals = "{{ nobody }}" }]
+    |                                ^^^^^^^^
+    = help: did you mean "string"?
+
+s.toml:6:68: -1 is out of range
+  6 | json = [{ path = "$.a", type = "strnig" }, { path = "$.a", count = -1 }, { path = "$.a", less = "3" }, { path = "$.a", equals = "{{ nobody }}" }]
+    |                                                                    ^^
+    = help: write one from 0 to 1000000
+
+s.toml:6:97: expected a number, found a string
+  6 | json = [{ path = "$.a", type = "strnig" }, { path = "$.a", count = -1 }, { path = "$.a", less = "3" }, { path = "$.a", equals = "{{ nobody }}" }]
+    |                                                                                                 ^^^
+    = help: write it without quotes, like 17.5
+
+s.toml:6:129: no step before this one captures 'nobody'
+  6 | json = [{ path = "$.a", type = "strnig" }, { path = "$.a", count = -1 }, { path = "$.a", less = "3" }, { path = "$.a", equals = "{{ nobody }}" }]
+    |                                                                                                                                 ^^^^^^^^^^^^^^
+    = help: add it to 'capture' of a step above (captured so far: none), or use secret.NAME or random.uuid
+
+s.toml:7:15: not a JSON Schema at /type: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword
+  7 | json_schema = { type = "objekt" }
+    |               ^^^^^^^^^^^^^^^^^^^
+    = help: schemas are of draft 2020-12 unless "$schema" says otherwise, and whole: nothing is fetched
+
+s.toml:8:26: what is counted are elements
+  8 | css = [{ selector = "p", attribute = "id", count = 2 }, { selector = "p[", exists = true }]
+    |                          ^^^^^^^^^
+    = help: count elements that have it with a selector like "img[alt]"
+
+s.toml:8:70: "p[" is not a CSS selector
+  8 | css = [{ selector = "p", attribute = "id", count = 2 }, { selector = "p[", exists = true }]
+    |                                                                      ^^^^
+    = help: write one like "form#login", "a.next" or "input[name=token]"
+
+s.toml:9:20: unknown key 'jsn' in [probe.p.step.expect.same_as_stable]
+  9 | same_as_stable = { jsn = "$.a" }
+    |                    ^^^
+    = help: did you mean 'json'?
+
+s.toml:10:16: unknown key 'tsl' in [probe.p.step.expect.max_phases]
+  10 | max_phases = { tsl = "1s" }
+     |                ^^^
+     = help: did you mean 'tls'?
+
+s.toml:13:29: expected true or a table, found a string
+  13 | expect = { same_as_stable = "yes", json_schema = "object" }
+     |                             ^^^^^
+     = help: write true, or what may differ: { json = "$.time", css = ".csrf" }
+
+s.toml:13:50: expected a JSON Schema, found a string
+  13 | expect = { same_as_stable = "yes", json_schema = "object" }
+     |                                                  ^^^^^^^^
+     = help: write it as a table: { type = "object", required = ["id"] }
 "##,
     );
 }

@@ -4,14 +4,23 @@ use crate::builder::*;
 use crate::shop::Shop;
 use regex::Regex;
 use serde_json::{Value, json};
-use serinus_config::{Expect, HeaderAssertion, JsonAssertion, Template, ValueCheck};
+use serinus_config::{
+    CssAssertion, Expect, HeaderAssertion, JsonAssertion, JsonSchema, JsonType, MaxPhases,
+    Template, ValueCheck,
+};
 use serinus_models::Outcome;
+use serinus_probes::Phase;
+use std::sync::Arc;
 use std::time::Duration;
 
 async fn check(expect: Expect, expected: Option<&str>) {
+    check_at("/json", expect, expected).await;
+}
+
+async fn check_at(path: &str, expect: Expect, expected: Option<&str>) {
     let shop = Shop::open().await;
-    let run = run(&probe("p", vec![get("/json").expect(expect)]), &shop.target).await;
-    let expected = expected.map(|message| format!("step 1 `get /json`: {message}"));
+    let run = run(&probe("p", vec![get(path).expect(expect)]), &shop.target).await;
+    let expected = expected.map(|message| format!("step 1 `get {path}`: {message}"));
     assert_eq!(run.failure(), expected.as_deref());
     let outcome = if expected.is_some() { Outcome::Assertion } else { Outcome::Ok };
     assert_eq!(run.outcome, outcome);
@@ -105,6 +114,29 @@ async fn json_values() {
         ),
         ("$.name", matches("^a"), None),
         ("$.name", matches("^b"), Some("expected json `$.name` to match `^b`, got \"ann\"")),
+        ("$.no", ValueCheck::Absent, None),
+        ("$.n", ValueCheck::Absent, Some("expected json `$.n` to be absent, got 3")),
+        ("$.n", ValueCheck::Type(JsonType::Integer), None),
+        (
+            "$.n",
+            ValueCheck::Type(JsonType::String),
+            Some("expected json `$.n` to be of type string, got 3"),
+        ),
+        ("$.items", ValueCheck::Count(2), None),
+        ("$.items[*].id", ValueCheck::Count(2), None),
+        (
+            "$.items",
+            ValueCheck::Count(3),
+            Some("expected json `$.items` to be there 3 times, got 2 values, the first {\"id\":1}"),
+        ),
+        ("$.n", ValueCheck::Less(3.5), None),
+        ("$.n", ValueCheck::Less(3.0), Some("expected json `$.n` to be less than 3, got 3")),
+        ("$.n", ValueCheck::Greater(2.0), None),
+        (
+            "$.name",
+            ValueCheck::Greater(2.0),
+            Some("expected json `$.name` to be greater than 2, got \"ann\""),
+        ),
     ];
     for (path, rule, expected) in cases {
         check(json_at(path, rule), expected).await;
@@ -127,6 +159,8 @@ async fn headers() {
     let cases = [
         ("x-id", ValueCheck::Exists, None),
         ("x-no", ValueCheck::Exists, Some("expected header `x-no` to exist, got none")),
+        ("x-no", ValueCheck::Absent, None),
+        ("x-id", ValueCheck::Absent, Some("expected header `x-id` to be absent, got \"abc-1\"")),
         ("x-id", equals(json!("abc-1")), None),
         (
             "x-id",
@@ -142,5 +176,100 @@ async fn headers() {
     ];
     for (name, rule, expected) in cases {
         check(header(name, rule), expected).await;
+    }
+}
+
+#[tokio::test]
+async fn elements_of_a_page() {
+    let input = |attribute: Option<&str>, check| ("input", attribute.map(str::to_owned), check);
+    let cases = [
+        (input(None, ValueCheck::Exists), None),
+        (("ul.cart", None, ValueCheck::Exists), Some("expected css `ul.cart` to exist, got none")),
+        (("ul.cart", None, ValueCheck::Absent), None),
+        (input(None, ValueCheck::Count(3)), None),
+        (
+            input(None, ValueCheck::Count(2)),
+            Some("expected css `input` to be there 2 times, got 3 elements, the first \"\""),
+        ),
+        (input(Some("name"), equals(json!("password"))), None),
+        (
+            input(Some("type"), equals(json!("email"))),
+            Some(
+                "expected attribute `type` of css `input` to equal \"email\", \
+                 got 2 elements, the first \"hidden\"",
+            ),
+        ),
+        (input(Some("type"), matches("^pass")), None),
+        (
+            ("form", Some("action".to_owned()), matches("^/")),
+            Some("expected attribute `action` of css `form` to match `^/`, got \"session\""),
+        ),
+    ];
+    for ((selector, attribute, check), expected) in cases {
+        let css = vec![CssAssertion { selector: selector.to_owned(), attribute, check }];
+        check_at("/login", Expect { css, ..Expect::default() }, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_by_its_schema() {
+    let schema = |document: Value| {
+        let validator = Arc::new(jsonschema::validator_for(&document).unwrap());
+        Expect { json_schema: Some(JsonSchema { document, validator }), ..Expect::default() }
+    };
+    let items = json!({ "items": { "items": { "required": ["id"] } } });
+    check(schema(json!({ "properties": items, "required": ["ok"] })), None).await;
+    let wrong = json!({ "items": { "items": { "required": ["price"] } } });
+    check(
+        schema(json!({ "properties": wrong })),
+        Some(
+            "expected a body that conforms to the schema, \
+             at `/items/0` \"price\" is a required property",
+        ),
+    )
+    .await;
+    check_at(
+        "/cart?from=account",
+        schema(json!({})),
+        Some(
+            "expected a body that conforms to the schema, \
+             got a body that is not JSON: \"<p class=total>Total: 17.50 EUR</p>\"",
+        ),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn latency_of_each_phase() {
+    let (second, instant) = (Duration::from_secs(5), Duration::from_nanos(1));
+    let all = |limit| MaxPhases {
+        resolve: Some(limit),
+        connect: Some(limit),
+        tls: Some(limit),
+        processing: Some(limit),
+        transfer: Some(limit),
+    };
+    let expect = |max_phases| Expect { max_phases, ..Expect::default() };
+    check(expect(all(second)), None).await;
+    let one = |phase: Phase| {
+        let mut limits = MaxPhases::default();
+        let limit = match phase {
+            Phase::Resolve => &mut limits.resolve,
+            Phase::Connect => &mut limits.connect,
+            Phase::Tls => &mut limits.tls,
+            Phase::Processing => &mut limits.processing,
+            Phase::Transfer => &mut limits.transfer,
+        };
+        *limit = Some(instant);
+        limits
+    };
+    let shop = Shop::open().await;
+    // There is no TLS here, and what did not happen took no time.
+    check(expect(one(Phase::Tls)), None).await;
+    for phase in Phase::ALL.into_iter().filter(|phase| *phase != Phase::Tls) {
+        let message = failure(vec![get("/json").expect(expect(one(phase)))], &shop.target).await;
+        let wanted =
+            format!("step 1 `get /json`: expected at most 1ns for {}, it took ", phase.as_str());
+        assert!(message.starts_with(&wanted), "{message}");
     }
 }

@@ -15,6 +15,7 @@ mod marks;
 mod raw;
 mod readme;
 mod resources;
+mod sameness;
 mod scheduling;
 mod shop;
 mod tls;

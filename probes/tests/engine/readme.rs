@@ -42,7 +42,7 @@ async fn the_journey_of_the_readme_runs_green() {
 #[test]
 fn every_capture_and_expectation_of_the_readme_is_valid() {
     let lines: Vec<&str> = block(2).lines().filter(|line| !line.trim().is_empty()).collect();
-    assert_eq!(lines.len(), 5);
+    assert_eq!(lines.len(), 10);
     for line in lines {
         let probe = "[probe.p]\nservice = \"checkout\"\n[[probe.p.step]]\nget = \"/\"\n";
         assert_eq!(parse(&format!("{probe}{line}")).probes.len(), 1);

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// A scheduler whose rounds come out of a channel.
-fn scheduler() -> (Scheduler, UnboundedReceiver<Round>) {
+pub(crate) fn scheduler() -> (Scheduler, UnboundedReceiver<Round>) {
     let (sender, receiver) = unbounded_channel();
     let hook = Arc::new(move |round: &Round| {
         let _ = sender.send(round.clone());
@@ -18,7 +18,7 @@ fn scheduler() -> (Scheduler, UnboundedReceiver<Round>) {
     (Scheduler::new(1, hook), receiver)
 }
 
-async fn next(rounds: &mut UnboundedReceiver<Round>) -> Round {
+pub(crate) async fn next(rounds: &mut UnboundedReceiver<Round>) -> Round {
     let round = tokio::time::timeout(Duration::from_secs(10), rounds.recv());
     round.await.expect("a round in time").expect("a scheduler that lives")
 }
@@ -29,7 +29,7 @@ async fn next_of(probe: &str, rounds: &mut UnboundedReceiver<Round>) {
     tokio::time::timeout(Duration::from_secs(10), wait).await.expect("a round of that probe");
 }
 
-fn pool(version: &str, targets: &[&Target]) -> Pool {
+pub(crate) fn pool(version: &str, targets: &[&Target]) -> Pool {
     let targets = targets.iter().map(|target| (*target).clone()).collect();
     Pool { version: version.to_owned(), targets }
 }
@@ -40,7 +40,7 @@ fn every(name: &str, millis: u64, path: &str) -> Arc<ProbeDefinition> {
     Arc::new(definition)
 }
 
-fn checkout(
+pub(crate) fn checkout(
     stable: Pool,
     canary: Option<Pool>,
     probes: Vec<Arc<ProbeDefinition>>,

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serinus_probes::Target;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -29,6 +30,10 @@ struct Books {
     seen: Mutex<Vec<Seen>>,
     /// Answers 500 to everything.
     broken: bool,
+    /// What an item costs: `/price` as JSON, `/shelf` as a page.
+    price: f64,
+    /// Counts answers of `/price`: a field that never says the same twice.
+    answered: AtomicU32,
 }
 
 /// A running shop; closes when dropped.
@@ -40,15 +45,19 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open() -> Shop {
-        Shop::start(false).await
+        Shop::start(Books { price: 17.5, ..Books::default() }).await
+    }
+
+    pub(crate) async fn with_price(price: f64) -> Shop {
+        Shop::start(Books { price, ..Books::default() }).await
     }
 
     pub(crate) async fn broken() -> Shop {
-        Shop::start(true).await
+        Shop::start(Books { broken: true, ..Books::default() }).await
     }
 
-    async fn start(broken: bool) -> Shop {
-        let books = Arc::new(Books { broken, ..Books::default() });
+    async fn start(books: Books) -> Shop {
+        let books = Arc::new(books);
         let router = Router::new().fallback(answer).with_state(books.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = Target::plain(listener.local_addr().unwrap().to_string());
@@ -72,7 +81,22 @@ async fn answer(State(books): State<Arc<Books>>, request: Request<Body>) -> Resp
     if books.broken {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    serve(&seen)
+    match seen.path.as_str() {
+        "/price" => {
+            let n = books.answered.fetch_add(1, Ordering::Relaxed);
+            let json = serde_json::json!({ "price": books.price, "answered": n });
+            ([("content-type", "application/json")], json.to_string()).into_response()
+        }
+        "/shelf" => page(
+            &[],
+            &format!(
+                "<i class=now>{n}</i><b>{} EUR</b>",
+                books.price,
+                n = seen.headers["traceparent"].to_str().unwrap()
+            ),
+        ),
+        _ => serve(&seen),
+    }
 }
 
 fn cookies(headers: &HeaderMap) -> HashMap<&str, &str> {
