@@ -14,6 +14,9 @@
 mod dataset;
 mod label;
 mod metrics;
+#[cfg(test)]
+mod null_tests;
+mod one_look;
 mod read_error;
 mod record;
 mod report;

@@ -3,6 +3,7 @@
 use crate::dataset::{Dataset, Incident, Metric, View};
 use crate::label::{Excess, Fate};
 use crate::metrics::{ROW_SECONDS, Row};
+use crate::one_look::one_look;
 use crate::read_error::ReadError;
 use crate::trial::{AGES, Alarm, Control, Play, Watch, play};
 use serde::Serialize;
@@ -51,6 +52,8 @@ pub(crate) struct Draw {
     pub(crate) found: Option<Found>,
     /// Whether there was a verdict `rollback`.
     pub(crate) rolled_back: bool,
+    /// Whether one test of all counts, once it is over, finds the fault.
+    pub(crate) found_in_one_look: bool,
 }
 
 /// An alarm that found a fault.
@@ -119,7 +122,10 @@ pub(crate) fn incident(
             mended,
             alarm,
         });
-        Draw { early, found, rolled_back }
+        let alpha = 1.0 / judge.settings.alarm_at();
+        let margin = judge.settings.margin;
+        let found_in_one_look = one_look(&scene.rows, fault_at, margin, alpha, setup.seed);
+        Draw { early, found, rolled_back, found_in_one_look }
     });
     IncidentRecord {
         incident: incident.name.clone(),

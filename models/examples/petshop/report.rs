@@ -19,6 +19,7 @@ pub(crate) struct Group {
     pub(crate) group: String,
     pub(crate) incidents: usize,
     pub(crate) found: Option<Share>,
+    pub(crate) found_in_one_look: Option<Share>,
     pub(crate) rolled_back: Option<Share>,
     /// Alarms in rows before the fault, per draw.
     pub(crate) early: f64,
@@ -55,6 +56,7 @@ fn group(view: View, watch: Watch, group: &str, records: &[&IncidentRecord]) -> 
         group: group.to_owned(),
         incidents: records.len(),
         found: Share::of(&shares(|draw| draw.found.is_some())),
+        found_in_one_look: Share::of(&shares(|draw| draw.found_in_one_look)),
         rolled_back: Share::of(&shares(|draw| draw.rolled_back)),
         early: early as f64 / draws().count().max(1) as f64,
         canary_requests: median(found().map(|found| found.alarm.canary_requests).collect()),
@@ -144,15 +146,16 @@ fn lasted(fate: Fate) -> Option<bool> {
 
 pub(crate) fn print_groups(groups: &[Group]) {
     println!(
-        "| incidents | n | found | rolled back | early alarms per run | canary requests to the alarm | seconds to the alarm | seconds from alarm to rollback |"
+        "| incidents | n | found | one look at the end | rolled back | early alarms per run | canary requests to the alarm | seconds to the alarm | seconds from alarm to rollback |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for group in groups {
         println!(
-            "| {} | {} | {} | {} | {:.3} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {:.3} | {} | {} | {} |",
             group.group,
             group.incidents,
             percent(group.found),
+            percent(group.found_in_one_look),
             percent(group.rolled_back),
             group.early,
             number(group.canary_requests),

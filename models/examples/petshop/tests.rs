@@ -16,10 +16,10 @@ const NODE: &str = "Front,Front,Front,Front,Front,Front,Front";
 const METRICS: &str = "requests,availability,latency,latency,latency,latency,latency";
 const STATISTICS: &str = "Sum,Average,Average,p50,p90,p95,p99";
 /// requests, availability, mean, p50, p90, p95, p99
-const WELL: &str = "600,100,0.05,0.04,0.08,0.1,0.2";
-const ILL: &str = "600,70,0.05,0.04,0.08,0.1,0.2";
+pub(crate) const WELL: &str = "600,100,0.05,0.04,0.08,0.1,0.2";
+pub(crate) const ILL: &str = "600,70,0.05,0.04,0.08,0.1,0.2";
 
-fn metrics(rows: &[&str]) -> String {
+pub(crate) fn metrics(rows: &[&str]) -> String {
     let mut text = format!(
         "microservice,{NODE}\nmetric,{METRICS}\nstatistic,{STATISTICS}\nunix_timestamp,,,,,,,\n"
     );
@@ -29,7 +29,7 @@ fn metrics(rows: &[&str]) -> String {
     text
 }
 
-fn target(at: u64) -> String {
+pub(crate) fn target(at: u64) -> String {
     format!(
         r#"{{"target": {{"node": "Front", "metric": "availability", "agg": "Average", "timestamp": {at}}},
             "root_cause": {{"node": "Front", "metric": null}}, "metadata": {{}}}}"#
@@ -37,7 +37,7 @@ fn target(at: u64) -> String {
 }
 
 /// A data set of one incident: 30% of the requests fail from the second row on.
-fn data_set(metrics: &str, target: &str) -> TempDir {
+pub(crate) fn data_set(metrics: &str, target: &str) -> TempDir {
     let directory = TempDir::new().unwrap();
     let issue = directory.path().join("dataset/low_traffic/train/issue_0");
     std::fs::create_dir_all(&issue).unwrap();
@@ -53,7 +53,7 @@ fn refused(metrics: &str, target: &str, words: &[&str]) {
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
 }
 
-const FAULT: u64 = 1_681_000_400;
+pub(crate) const FAULT: u64 = 1_681_000_400;
 
 #[test]
 fn an_incident_is_read_found_and_rolled_back() {
