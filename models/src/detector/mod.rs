@@ -5,6 +5,7 @@
 //! before a process sees anything and sum to at most 1; so it is an e-process too.
 
 mod strand;
+mod stratum;
 mod stream;
 
 use crate::baseline::BaselineProfile;
@@ -15,6 +16,7 @@ use crate::settings::{EvaluationSettings, Exposure};
 use crate::time::Timestamp;
 use std::sync::Arc;
 use strand::Rules;
+use stratum::Stratum;
 use stream::{LIVE_EVENTS, PROBE_EVENTS, Stream, live_counts, probe_counts};
 
 /// How a live event's counts are indexed: failures first, the slow ones of the 90th percentile here.
@@ -52,6 +54,10 @@ pub(crate) struct Detector {
     latest: Timestamp,
     all_routes: Stream<{ LIVE_EVENTS.len() }>,
     routes: Vec<Stream<{ LIVE_EVENTS.len() }>>,
+    /// Of each of `routes`, what is not judged yet.
+    strata: Vec<Stratum>,
+    /// Under which those began.
+    exposure: Exposure,
     all_probes: Stream<{ PROBE_EVENTS.len() }>,
     probes: Vec<Stream<{ PROBE_EVENTS.len() }>>,
     margin: f64,
@@ -63,6 +69,8 @@ impl Detector {
             latest: now,
             all_routes: Stream::new(Arc::from(ALL_ROUTES), now),
             routes: Vec::new(),
+            strata: Vec::new(),
+            exposure: Exposure { weight: 0.0, withdrawn: false },
             all_probes: Stream::new(Arc::from(ALL_PROBES), now),
             probes: Vec::new(),
             margin,
@@ -103,36 +111,60 @@ impl Detector {
         for live in &tick.live {
             if !self.routes.iter().any(|stream| *stream.name == *live.route) {
                 self.routes.push(Stream::new(live.route.clone(), rules.now));
+                self.strata.push(Stratum::default());
             }
         }
         share_out(&mut self.routes, known);
-        // With every user on the canary, what stable answers by the side proves nothing: its past does.
-        let historical = exposure.weight >= 0.9999 && !exposure.withdrawn;
-        counts.historical = historical && !tick.live.is_empty();
         self.all_routes.next_tick();
         self.routes.iter_mut().for_each(Stream::next_tick);
+        if exposure != self.exposure {
+            // Another share of the users: within one stratum that would look like a difference.
+            self.end_strata(rules, baseline, |_| true);
+            self.exposure = exposure;
+        }
+        // With every user on the canary, what stable answers by the side proves nothing: its past does.
+        let historical = is_historical(exposure);
+        counts.historical = historical && !tick.live.is_empty();
+        let margin = live_margin(rules.margin, historical);
         for (at, live) in tick.live.iter().enumerate() {
             let usual = baseline.route(&live.route, at);
-            let margin = if historical { 2.0 * rules.margin - 1.0 } else { rules.margin };
             let seen = live_counts(&live.samples, usual, margin);
             for (sum, seen) in counts.live.iter_mut().zip(seen) {
                 sum.stable.add(seen.stable);
                 sum.canary.add(seen.canary);
             }
-            let ratios = match (historical, usual) {
-                (false, _) => stream::stratum_ratios(&seen, margin),
-                (true, Some(usual)) => stream::history_ratios(&seen, usual, margin),
-                (true, None) => Default::default(),
-            };
             let guess = self.routes.get(at).is_some_and(|stream| stream.name == live.route);
             let place = if guess { Some(at) } else { position(&self.routes, &live.route) };
-            if let Some(stream) = place.and_then(|at| self.routes.get_mut(at)) {
-                stream.add(&seen, &ratios);
-                stream.close_tick(rules);
+            if let Some(at) = place {
+                self.routes[at].see(&seen);
+                self.strata[at].add(rules.now, &seen);
             }
-            self.all_routes.add(&seen, &ratios);
+            self.all_routes.see(&seen);
         }
+        self.end_strata(rules, baseline, |stratum| historical || stratum.is_over(rules.now));
+        self.routes.iter_mut().for_each(|stream| stream.close_tick(rules));
         self.all_routes.close_tick(rules);
+    }
+
+    /// Judges the strata that are `over`.
+    fn end_strata(
+        &mut self,
+        rules: Rules,
+        baseline: &BaselineProfile,
+        over: impl Fn(&Stratum) -> bool,
+    ) {
+        let historical = is_historical(self.exposure);
+        let margin = live_margin(rules.margin, historical);
+        for (at, (stream, stratum)) in self.routes.iter_mut().zip(&mut self.strata).enumerate() {
+            let Some(counts) = over(stratum).then(|| stratum.end()).flatten() else { continue };
+            let ratios = match (historical, baseline.route(&stream.name, at)) {
+                (false, _) => stream::stratum_ratios(&counts, margin),
+                (true, Some(usual)) => stream::history_ratios(&counts, usual, margin),
+                (true, None) => Default::default(),
+            };
+            stream.end(&counts, &ratios);
+            self.all_routes.end(&counts, &ratios);
+        }
     }
 
     fn observe_probes(
@@ -162,9 +194,11 @@ impl Detector {
             // Every round is a stratum of its own: a pair.
             let ratios = stream::stratum_ratios(&seen, rules.margin);
             if let Some(at) = position(&self.probes, &round.probe) {
-                self.probes[at].add(&seen, &ratios);
+                self.probes[at].see(&seen);
+                self.probes[at].end(&seen, &ratios);
             }
-            self.all_probes.add(&seen, &ratios);
+            self.all_probes.see(&seen);
+            self.all_probes.end(&seen, &ratios);
         }
         self.probes.iter_mut().for_each(|stream| stream.close_tick(rules));
         self.all_probes.close_tick(rules);
@@ -220,6 +254,16 @@ impl Detector {
         });
         (busy > 0).then(|| f64::from(affected) / f64::from(busy))
     }
+}
+
+/// Whether all users are on the canary.
+fn is_historical(exposure: Exposure) -> bool {
+    exposure.weight >= 0.9999 && !exposure.withdrawn
+}
+
+/// The past is a poorer witness than stable at the same time: it takes twice the margin.
+fn live_margin(margin: f64, historical: bool) -> f64 {
+    if historical { 2.0 * margin - 1.0 } else { margin }
 }
 
 fn position<const N: usize>(streams: &[Stream<N>], name: &str) -> Option<usize> {

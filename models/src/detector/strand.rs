@@ -27,6 +27,8 @@ pub(super) struct Strand {
     pub(super) process: Process,
     /// Of the tick that is being taken in, or was last.
     pub(super) tick: Pair<Count>,
+    /// Of the strata that ended in it, and what they say.
+    ended: Pair<Count>,
     ratios: LogRatios,
     /// Searches for when a slight and a gross deviation began.
     deviations: [Deviation; 2],
@@ -39,6 +41,7 @@ impl Strand {
         Strand {
             process: Process::new(now),
             tick: Pair::default(),
+            ended: Pair::default(),
             ratios: LogRatios::default(),
             deviations: [Deviation::default(); 2],
             total: Pair::default(),
@@ -47,23 +50,30 @@ impl Strand {
 
     pub(super) fn next_tick(&mut self) {
         self.tick = Pair::default();
+        self.ended = Pair::default();
         self.ratios = LogRatios::default();
     }
 
-    pub(super) fn add(&mut self, counts: &Pair<Count>, ratios: &LogRatios) {
+    /// Counts of this tick; its stratum may go on.
+    pub(super) fn see(&mut self, counts: &Pair<Count>) {
         add(&mut self.tick, counts);
+    }
+
+    /// A stratum that ended in this tick.
+    pub(super) fn end(&mut self, counts: &Pair<Count>, ratios: &LogRatios) {
+        add(&mut self.ended, counts);
         self.ratios.add(ratios);
     }
 
     pub(super) fn close_tick(&mut self, rules: Rules) {
-        if self.tick.canary.trials == 0 && self.tick.stable.trials == 0 {
+        if self.ended.canary.trials == 0 && self.ended.stable.trials == 0 {
             return;
         }
-        add(&mut self.total, &self.tick);
+        add(&mut self.total, &self.ended);
         for (deviation, step) in self.deviations.iter_mut().zip(self.ratios.slight_and_gross()) {
             deviation.climb = (deviation.climb + step).max(0.0);
             if deviation.climb > 0.0 {
-                add(&mut deviation.since, &self.tick);
+                add(&mut deviation.since, &self.ended);
             } else {
                 deviation.since = Pair::default();
             }

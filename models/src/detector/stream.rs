@@ -43,10 +43,15 @@ impl<const N: usize> Stream<N> {
         self.strands.iter_mut().for_each(Strand::next_tick);
     }
 
-    /// Adds a stratum to the tick.
-    pub(super) fn add(&mut self, counts: &[Pair<Count>; N], ratios: &[LogRatios; N]) {
+    /// Adds counts of this tick; what they say comes with the end of their stratum.
+    pub(super) fn see(&mut self, counts: &[Pair<Count>; N]) {
+        self.strands.iter_mut().zip(counts).for_each(|(strand, counts)| strand.see(counts));
+    }
+
+    /// Adds a stratum that ended in this tick.
+    pub(super) fn end(&mut self, counts: &[Pair<Count>; N], ratios: &[LogRatios; N]) {
         for ((strand, counts), ratios) in self.strands.iter_mut().zip(counts).zip(ratios) {
-            strand.add(counts, ratios);
+            strand.end(counts, ratios);
         }
     }
 

@@ -128,3 +128,43 @@ fn what_is_tolerated_is_the_margin_or_a_millisecond() {
     assert_eq!(tolerated(100_000, 1.25), 125_000);
     assert_eq!(tolerated(400, 1.25), 1_400);
 }
+
+/// One request of stable and one of the canary, each with its failures, or none.
+fn quiet(stable: Option<bool>, canary: Option<bool>) -> ServiceTick {
+    let one = |failed: Option<bool>| failed.map_or_else(Sample::default, |f| sample(1, f.into()));
+    let samples = Pair { stable: one(stable), canary: one(canary) };
+    let live = vec![LiveSample { route: Arc::from("quiet"), samples }];
+    ServiceTick { span_ms: 1000, live, ..ServiceTick::default() }
+}
+
+#[test]
+fn a_quiet_route_is_judged_although_its_ticks_hold_one_variant_at_a_time() {
+    let alternating = |canary_fails: bool, stable_fails: bool| {
+        watch((0..60).map(move |at| match at % 2 {
+            0 => quiet(Some(stable_fails), None),
+            _ => quiet(None, Some(canary_fails)),
+        }))
+    };
+    assert!(alternating(true, false).e_value() > 1e3);
+    for harmless in [alternating(true, true), alternating(false, true), alternating(false, false)] {
+        assert!(harmless.e_value() <= 1.0, "{}", harmless.e_value());
+    }
+}
+
+#[test]
+fn what_came_at_another_weight_is_another_stratum() {
+    let mut detector = Detector::new(Timestamp(0), MARGIN);
+    // Few users on the canary and all is well; then most are, and both fail alike.
+    let spells = [(0.1, 9, 1, false), (0.9, 1, 9, true)];
+    for at in 0..20 {
+        let (weight, stable, canary, fails) = spells[at % 2];
+        let of = |requests: u64| sample(requests, if fails { requests } else { 0 });
+        let samples = Pair { stable: of(stable), canary: of(canary) };
+        let live = vec![LiveSample { route: Arc::from("quiet"), samples }];
+        let tick = ServiceTick { span_ms: 1000, live, ..ServiceTick::default() };
+        let now = Timestamp((at as u64 + 1) * 1000);
+        let exposure = Exposure { weight, withdrawn: false };
+        detector.observe(now, &tick, &BaselineProfile::default(), &settings(), exposure);
+    }
+    assert!(detector.e_value() <= 1.0, "{}", detector.e_value());
+}

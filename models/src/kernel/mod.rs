@@ -1,6 +1,6 @@
 //! The sequential test: stratified e-processes that may be looked at as often as one likes.
 //!
-//! One stratum is one tick (of one route). Given the number of events in it, how many fall on the
+//! One stratum is one tick (of one route; several where it is quiet). Given the number of events in it, how many fall on the
 //! canary is hypergeometric, tilted by the odds ratio `psi` between canary and stable; whatever both
 //! share in that tick (an outage, a burst, the time of day) cancels. The likelihood ratio of each
 //! alternative against the margin has expectation at most 1 while the odds ratio is at most the
