@@ -222,7 +222,9 @@ impl Watched<'_> {
 
     fn judge(&mut self, now: Timestamp, elapsed: u64, canary_requests: u64) {
         let evaluation = self.evaluator.evaluate(now, self.predictor);
-        self.forecast = evaluation.failure_probability.or(self.forecast);
+        // Four decimals: that is what is kept.
+        let forecast = evaluation.failure_probability.map(|p| libm::round(p * 1e4) / 1e4);
+        self.forecast = forecast.or(self.forecast);
         if !self.open {
             self.open = true;
             let strongest = evaluation.evidence.first();
