@@ -1,10 +1,12 @@
 //! A user keeps their version while the weight grows.
 
+use serinus::demo::{FaultKind, FaultOrder};
 use serinus_tests::browser::Browser;
 use serinus_tests::lab::Lab;
 use serinus_tests::setup::Setup;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 const USERS: u16 = 400;
 
@@ -76,6 +78,43 @@ async fn a_cookie_keeps_a_browser_where_it_is_while_the_weight_grows() {
     }
     // A nineteenth of the others should have moved over: 400 x 5% = 20, and 4 sigma are 17.
     assert!((2..=40).contains(&moved), "{moved}");
+}
+
+/// The version that answers each browser.
+async fn versions(browsers: &mut [Browser]) -> Vec<String> {
+    let mut versions = Vec::new();
+    for browser in browsers {
+        versions.push(browser.get("/").await.unwrap().version().unwrap().to_owned());
+    }
+    versions
+}
+
+#[tokio::test]
+async fn after_a_withdrawal_the_same_browsers_return_to_the_canary_and_no_cookie_holds_one_there() {
+    let setup =
+        Setup { stages: vec![(20.0, "10m")], latency: 0.0, sticky: "cookie", ..Setup::default() };
+    let lab = Lab::start(setup).await;
+    lab.until("at 20%", |status| status["weight"] == 20.0).await;
+    let mut browsers = Vec::new();
+    for _ in 0..100 {
+        browsers.push(Browser::open(lab.web).await.unwrap());
+    }
+    let before = versions(&mut browsers).await;
+    assert!(before.contains(&"1.9.0".to_owned()) && before.contains(&"1.8.2".to_owned()));
+    let load = lab.load(150.0);
+    while load.tally.all().requests < 500 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let blip =
+        FaultOrder { kind: FaultKind::Blip, rate: Some(0.5), after_ms: 0, for_ms: Some(2000) };
+    lab.canary.order(&blip).await.unwrap();
+    lab.until("withdrawn", |status| status["withdrawn"] == true).await;
+    let during = versions(&mut browsers).await;
+    let still = lab.status().await["withdrawn"] == true;
+    assert!(still && during.iter().all(|version| version == "1.8.2"), "{during:?}");
+    lab.until("restored", |status| status["weight"] == 20.0).await;
+    assert_eq!(versions(&mut browsers).await, before, "the same users, the same versions");
+    load.finish().await;
 }
 
 #[tokio::test]

@@ -69,6 +69,10 @@ pub(super) async fn command(
         Ok(Ok(Ok(()))) => one(State(admin), Path(name)).await,
         Ok(Ok(Err(refusal))) => Err(refused(refusal)),
         Ok(Err(_)) => Err(gone()),
+        // Done before it was written.
+        Err(_) if !matches!(command, Command::Promote | Command::Retry) => {
+            one(State(admin), Path(name)).await
+        }
         Err(_) => Err(Failure::new(
             StatusCode::GATEWAY_TIMEOUT,
             format!("the disk has not taken the decision down within {} s", PATIENCE.as_secs()),

@@ -38,8 +38,9 @@ pub(crate) struct Conductor {
     own_inbox: UnboundedSender<Request>,
     /// States that users would be exposed by, until they are on the disk.
     pending: HashMap<Ticket, (Arc<str>, Timestamp, ServiceState)>,
-    /// Commands that are answered when their record is on the disk.
-    waiting: HashMap<Ticket, Reply>,
+    /// Commands that are answered when their record is on the disk; whether they were carried out
+    /// without it.
+    waiting: HashMap<Ticket, (Reply, bool)>,
 }
 
 /// What a conductor begins with.
@@ -148,7 +149,7 @@ impl Conductor {
                 }
                 self.tell(Input::Durable(ticket));
                 self.show();
-                if let Some(reply) = self.waiting.remove(&ticket) {
+                if let Some((reply, _)) = self.waiting.remove(&ticket) {
                     // Whoever asked may have gone.
                     let _ = reply.send(Ok(()));
                 }
@@ -156,7 +157,11 @@ impl Conductor {
             Request::Journal(Answer::NotDurable(ticket)) => {
                 self.pending.remove(&ticket);
                 self.tell(Input::NotDurable(ticket));
-                if let Some(reply) = self.waiting.remove(&ticket) {
+                if let Some((reply, is_done)) = self.waiting.remove(&ticket) {
+                    if is_done {
+                        let _ = reply.send(Ok(()));
+                        return;
+                    }
                     let why = match &**self.board.journal.load() {
                         Health::Failing { why, .. } => why.clone(),
                         Health::Working => "the disk is too slow".to_owned(),
@@ -193,15 +198,17 @@ impl Conductor {
                 return;
             }
         };
+        // Also what is done at once is answered when it is written: an abort that was answered is
+        // remembered, whatever happens to the process then.
         let waits_for = outputs.iter().find_map(|output| match output {
-            Output::Append { ticket, record } if record.kind.exposes() => {
-                Some(self.judgement.ticket(*ticket))
+            Output::Append { ticket, record } => {
+                Some((self.judgement.ticket(*ticket), !record.kind.exposes()))
             }
             _ => None,
         });
         match waits_for {
-            Some(ticket) => {
-                self.waiting.insert(ticket, reply);
+            Some((ticket, is_done)) => {
+                self.waiting.insert(ticket, (reply, is_done));
                 self.carry_out(now, outputs);
             }
             None => {

@@ -11,7 +11,8 @@ pub(crate) enum Request {
     Command {
         service: String,
         command: Command,
-        /// Answered once it is done, or refused: for what exposes users, once it is durable.
+        /// Answered once it is durable, or refused; what takes users off is done at once, and
+        /// answered without the journal if that does not work.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
     /// Read the configuration file again.
