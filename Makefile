@@ -1,7 +1,7 @@
 # Every target does its own set-up: on Debian what is missing is installed, elsewhere you are told.
 # Needs Rust (the stable toolchain that is installed; none is downloaded), gcc, make and git.
 
-.PHONY: help demo test lint bench bench-petshop install build clean
+.PHONY: help demo test lint bench bench-judgement bench-petshop install build clean
 
 # A rustc of this workspace may take 2 GiB: no more of them than memory allows.
 CORES := $(shell nproc 2>/dev/null || echo 2)
@@ -14,7 +14,7 @@ PREFIX ?= /usr/local
 FAULT ?= errors
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # need COMMAND PACKAGE: one line per missing thing, in words; nothing where all is there.
 # RUNLEVEL=1 keeps a package from starting its service.
@@ -62,6 +62,16 @@ bench: setup-bench ## nanoseconds of the hot path, CPU and instructions per requ
 	cargo build --locked --profile dist -p serinus -p serinus-benches --bins
 	cargo bench --locked --profile dist -p serinus-benches --bench hot_path
 	./target/dist/cpu_per_request --serinus target/dist/serinus --bare target/dist/bare_pingora --instructions
+
+JUDGEMENT := benches/runs/$(shell date +%F)-judgement
+RUNS ?= 200
+
+bench-judgement: setup-build ## who harms users and who takes back good releases: RUNS=200 test seeds of every scenario under every policy, kept in benches/runs
+	cargo build --locked --profile dist -p serinus
+	mkdir -p $(JUDGEMENT)
+	./target/dist/serinus simulate --seeds test --runs $(RUNS) --record $(JUDGEMENT)
+	{ uname -srm; grep -m1 'model name' /proc/cpuinfo || true; echo "$(CORES) cores"; rustc --version; ./target/dist/serinus --version; git describe --always --dirty; } > $(JUDGEMENT)/machine.txt
+	@echo "== kept in $(JUDGEMENT)"
 
 bench-petshop: setup-build ## the judgement on Amazon's PetShop incidents: DATA=PATH of the data set, JSON=FILE keeps every run
 	@[ -n "$(DATA)" ] || { echo "== say where the data set is: make bench-petshop DATA=PATH (https://github.com/amazon-science/petshop-root-cause-analysis)"; exit 1; }

@@ -33,6 +33,9 @@ pub(crate) struct SimulateArguments {
     /// Write the frontier to this file.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Write rows, table, frontier and a summary into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    record: Option<PathBuf>,
 }
 
 /// Ranges of seeds that cannot meet; those that the shipped model was fitted on are not offered.
@@ -64,6 +67,7 @@ pub(super) struct Wanted<'a> {
     pub(super) policies: Vec<Policy>,
     pub(super) json: Option<&'a Path>,
     pub(super) svg: Option<&'a Path>,
+    pub(super) record: Option<&'a Path>,
 }
 
 impl SimulateArguments {
@@ -80,7 +84,8 @@ impl SimulateArguments {
         // In the order of the list, whatever the order on the command line, and each once.
         let asked = |policy: &Policy| self.policies.is_empty() || self.policies.contains(policy);
         let policies = Policy::ALL.into_iter().filter(asked).collect();
-        Ok(Wanted { scenarios, policies, json: self.json.as_deref(), svg: self.svg.as_deref() })
+        let (json, svg) = (self.json.as_deref(), self.svg.as_deref());
+        Ok(Wanted { scenarios, policies, json, svg, record: self.record.as_deref() })
     }
 
     pub(super) fn jobs(&self) -> usize {

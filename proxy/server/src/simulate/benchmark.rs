@@ -30,6 +30,13 @@ pub(super) struct Family<'a> {
     pub(super) outcomes: Vec<(Policy, Vec<Outcome>)>,
 }
 
+impl Family<'_> {
+    /// Whether it is there to measure the detector's delay alone: it counts in no total.
+    pub(super) fn is_yardstick(&self) -> bool {
+        self.scenario.name().starts_with("yardstick_")
+    }
+}
+
 impl<'a> Benchmark<'a> {
     /// Releases in all.
     pub(super) fn releases(&self) -> usize {

@@ -118,7 +118,7 @@ fn panel(text: &mut String, left: f64, title: &str, scale: &Harm, points: Vec<(&
         bottom + 40.0
     );
     let _ = writeln!(text, r#"<text x="{left}" y="{:.1}">share {title}</text>"#, TOP - 8.0);
-    let mut labels: Vec<(f64, f64, f64, &str)> = Vec::new();
+    let mut labels: Vec<Label> = Vec::new();
     for (_, point) in &points {
         let (x, at) = (scale.x(left, point.harm), y(point.share.rate()));
         let (low, high) = point.share.interval();
@@ -135,29 +135,62 @@ fn panel(text: &mut String, left: f64, title: &str, scale: &Harm, points: Vec<(&
             r#"<circle cx="{x:.1}" cy="{at:.1}" r="{radius}" fill="{colour}"><title>{}: {:.1} harmed, {}/{}</title></circle>"#,
             point.name, point.harm, point.share.hits, point.share.trials
         );
-        labels.push((x, at, place(&labels, x, at, point.name), point.name));
+        labels.push(Label::place(&labels, (x, at), right, point.name));
     }
-    for (x, at, line, name) in labels {
+    for Label { point: (x, at), line, left_of_it, name } in labels {
+        let (to, anchor) = if left_of_it { (x - 9.0, "end") } else { (x + 9.0, "start") };
         let _ = writeln!(
             text,
-            r##"<line x1="{x:.1}" y1="{at:.1}" x2="{:.1}" y2="{line:.1}" stroke="#bbb"/>"##,
-            x + 9.0
+            r##"<line x1="{x:.1}" y1="{at:.1}" x2="{to:.1}" y2="{line:.1}" stroke="#bbb"/>"##
         );
-        let _ = writeln!(text, r#"<text x="{:.1}" y="{:.1}">{name}</text>"#, x + 11.0, line + 4.0);
+        let weight = if name == "ours" { r#" font-weight="bold""# } else { "" };
+        let _ = writeln!(
+            text,
+            r#"<text x="{to:.1}" y="{:.1}" text-anchor="{anchor}"{weight}>{name}</text>"#,
+            line + 4.0
+        );
     }
 }
 
-/// The height nearest to `at` at which a label hides no other.
-fn place(labels: &[(f64, f64, f64, &str)], x: f64, at: f64, name: &str) -> f64 {
-    let width = |name: &str| 16.0 + 7.0 * name.len() as f64;
-    let is_free = |line: f64| {
-        labels.iter().all(|(other_x, _, other, other_name)| {
-            let apart = x + width(name) < *other_x || other_x + width(other_name) < x;
-            apart || (line - other).abs() >= LINE
-        })
-    };
-    let steps = (0..20).flat_map(|step| [f64::from(-step), f64::from(step)]);
-    steps.map(|step| at + step * LINE / 2.0).find(|line| is_free(*line)).unwrap_or(at)
+/// A policy's name beside its point.
+struct Label<'a> {
+    point: (f64, f64),
+    /// The height of the name.
+    line: f64,
+    left_of_it: bool,
+    name: &'a str,
+}
+
+impl<'a> Label<'a> {
+    /// As near to the point as it can be without hiding another, within the panel that ends at `right`.
+    fn place(others: &[Label], point: (f64, f64), right: f64, name: &'a str) -> Label<'a> {
+        let left_of_it = point.0 + width(name) > right + 20.0;
+        let label = |line| Label { point, line, left_of_it, name };
+        let steps = (0..20).flat_map(|step| [f64::from(-step), f64::from(step)]);
+        let lines = steps.map(|step| point.1 + step * LINE / 2.0);
+        let mut inside = lines.filter(|line| *line <= TOP + PANEL.1);
+        label(
+            inside
+                .find(|line| !others.iter().any(|other| other.hides(&label(*line))))
+                .unwrap_or(point.1),
+        )
+    }
+
+    fn hides(&self, other: &Label) -> bool {
+        let (mine, theirs) = (self.reach(), other.reach());
+        mine.0 < theirs.1 && theirs.0 < mine.1 && (self.line - other.line).abs() < LINE
+    }
+
+    /// From where to where it takes place, its point included.
+    fn reach(&self) -> (f64, f64) {
+        let (x, width) = (self.point.0, width(self.name));
+        if self.left_of_it { (x - width, x + 6.0) } else { (x - 6.0, x + width) }
+    }
+}
+
+/// Of a name with the line that leads to it.
+fn width(name: &str) -> f64 {
+    16.0 + 7.0 * name.len() as f64
 }
 
 #[cfg(test)]
@@ -174,14 +207,17 @@ mod tests {
     }
 
     #[test]
-    fn labels_of_the_same_place_do_not_hide_each_other() {
+    fn labels_of_the_same_place_do_not_hide_each_other_and_stay_in_the_panel() {
+        let bottom = TOP + PANEL.1;
         let mut labels = Vec::new();
         for name in ["ours", "kayenta", "flagger", "argo-60s"] {
-            labels.push((100.0, 50.0, place(&labels, 100.0, 50.0, name), name));
+            labels.push(Label::place(&labels, (100.0, bottom), 400.0, name));
         }
-        for (at, (_, _, line, _)) in labels.iter().enumerate() {
-            assert!(labels[..at].iter().all(|(_, _, other, _)| (line - other).abs() >= LINE));
+        for (at, label) in labels.iter().enumerate() {
+            assert!(label.line <= bottom && !label.left_of_it);
+            assert!(!labels[..at].iter().any(|other| other.hides(label)), "{}", label.name);
         }
-        assert_eq!(place(&labels, 900.0, 50.0, "far"), 50.0);
+        let far = Label::place(&labels, (390.0, bottom), 400.0, "far");
+        assert!(far.left_of_it && far.line == bottom);
     }
 }

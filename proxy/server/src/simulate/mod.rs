@@ -13,9 +13,11 @@ mod metrics;
 mod play;
 mod policy;
 mod proxy;
+mod record;
 mod rows;
 mod statistics;
 mod table;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -26,6 +28,7 @@ use anyhow::Context;
 use arguments::Wanted;
 use benchmark::Benchmark;
 use indicatif::{ProgressBar, ProgressStyle};
+use record::Heading;
 use serinus_models::Predictor;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,7 +44,7 @@ pub(crate) fn run(arguments: &SimulateArguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let Wanted { scenarios, policies, json, svg } = wanted;
+    let Wanted { scenarios, policies, json, svg, record } = wanted;
     let benchmark = Benchmark {
         scenarios: scenarios.iter().collect(),
         policies,
@@ -63,8 +66,8 @@ pub(crate) fn run(arguments: &SimulateArguments) -> anyhow::Result<ExitCode> {
 
     let rows = rows::rows(&families);
     let totals = Totals::of(&families);
-    println!(
-        "{} releases under {} policies: {} scenarios, {} seeds from number {}, {} runs each, model {model}\n",
+    let what = format!(
+        "{} releases under {} policies: {} scenarios, {} seeds from number {}, {} runs each, model {model}",
         benchmark.releases(),
         benchmark.policies.len(),
         scenarios.len(),
@@ -72,18 +75,20 @@ pub(crate) fn run(arguments: &SimulateArguments) -> anyhow::Result<ExitCode> {
         arguments.seed,
         arguments.runs,
     );
+    println!("{what}\n");
     print!("{}", table::table(&families, &totals, &rows));
     if let Some(file) = json {
-        let mut text = serde_json::to_string_pretty(&rows)?;
-        text.push('\n');
-        std::fs::write(file, text)
-            .with_context(|| format!("{} cannot be written", file.display()))?;
+        record::write_rows(file, &rows)?;
     }
     if let Some(file) = svg {
-        let text = frontier::svg(&totals, arguments.runs)
+        let picture = frontier::svg(&totals, arguments.runs)
             .context("there is no frontier without a bad release: add a scenario")?;
-        std::fs::write(file, text)
-            .with_context(|| format!("{} cannot be written", file.display()))?;
+        record::write_file(file, &picture)?;
+    }
+    if let Some(folder) = record {
+        let command = std::env::args().collect::<Vec<_>>().join(" ");
+        let heading = Heading { what, command, runs: arguments.runs };
+        record::write(folder, &heading, &families, &totals, &rows)?;
     }
     eprintln!("took {:.0?} on {} threads", began.elapsed(), benchmark.jobs);
     Ok(ExitCode::SUCCESS)

@@ -11,10 +11,12 @@ use std::fmt::Write;
 /// All of it, as text.
 pub(super) fn table(families: &[Family], totals: &[Totals], rows: &[Row]) -> String {
     let mut text = String::new();
-    text += "Over all families, with 95% intervals. Harmed: requests of users that the release's own fault failed,\n\
-             answered wrongly or slowed, per bad release.\n\n";
-    text += &columns(&totals_table(totals));
-    text.push('\n');
+    if !totals.is_empty() {
+        text += "Over all families but the yardsticks, with 95% intervals. Harmed: requests of users that the\n\
+                 release's own fault failed, answered wrongly or slowed, per bad release.\n\n";
+        text += &columns(&totals_table(totals));
+        text.push('\n');
+    }
     for family in families {
         let scenario = family.scenario;
         let _ =
@@ -24,7 +26,8 @@ pub(super) fn table(families: &[Family], totals: &[Totals], rows: &[Row]) -> Str
         text += &columns(&family_table(family, &of_family));
     }
     text.push_str("\nPolicies\n\n");
-    let about = totals.iter().map(|of| vec![of.policy.as_str().into(), of.policy.about().into()]);
+    let policies = families.iter().take(1).flat_map(|family| &family.outcomes);
+    let about = policies.map(|(of, _)| vec![of.as_str().to_owned(), of.about().to_owned()]);
     text += &columns(&about.collect::<Vec<_>>());
     text
 }

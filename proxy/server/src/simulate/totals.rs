@@ -1,4 +1,4 @@
-//! A policy over all families.
+//! A policy over all families but the yardsticks.
 
 use super::benchmark::Family;
 use super::ledger::Outcome;
@@ -28,13 +28,15 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// Of every policy, in the order of the benchmark.
+    /// Of every policy, in the order of the benchmark; of none if there are yardsticks only.
     pub(super) fn of(families: &[Family]) -> Vec<Totals> {
-        let policies = families.first().map(|family| family.outcomes.len()).unwrap_or(0);
-        (0..policies).filter_map(|at| Totals::of_policy(families, at)).collect()
+        let counting: Vec<&Family> =
+            families.iter().filter(|family| !family.is_yardstick()).collect();
+        let policies = counting.first().map_or(0, |family| family.outcomes.len());
+        (0..policies).filter_map(|at| Totals::of_policy(&counting, at)).collect()
     }
 
-    fn of_policy(families: &[Family], at: usize) -> Option<Totals> {
+    fn of_policy(families: &[&Family], at: usize) -> Option<Totals> {
         let policy = families.first()?.outcomes.get(at)?.0;
         let all: Vec<&Outcome> = families
             .iter()
