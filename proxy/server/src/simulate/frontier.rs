@@ -4,6 +4,7 @@
 //! passes. Down and to the left is better. Harm is on a logarithmic axis; shares too, with a line of its
 //! own for zero.
 
+use super::policy::Policy;
 use super::statistics::Share;
 use super::totals::Totals;
 use std::fmt::Write;
@@ -19,10 +20,12 @@ const ZERO: f64 = 40.0;
 /// Height of a label's line.
 const LINE: f64 = 15.0;
 
+/// The policy that stands out.
+const OURS: &str = Policy::Ours.as_str();
+
 /// A policy's place in a panel.
-struct Point<'a> {
-    name: &'a str,
-    is_ours: bool,
+struct Point {
+    name: &'static str,
     harm: f64,
     share: Share,
 }
@@ -46,19 +49,11 @@ pub(super) fn svg(totals: &[Totals], runs: u32) -> Option<String> {
     let shares = [|of: &Totals| of.false_rollbacks, |of: &Totals| of.transients_rolled_back];
     for ((left, title), share) in LEFT.into_iter().zip(titles).zip(shares) {
         let point = |of: &Totals| {
-            let name = of.policy.as_str();
-            let is_ours = name == "ours";
-            (of.harm()).map(|harm| Point {
-                name: of.policy.as_str(),
-                is_ours,
-                harm,
-                share: share(of),
-            })
+            let (name, share, harm) = (of.policy.as_str(), share(of), of.harm()?);
+            (share.trials > 0).then_some(Point { name, harm, share })
         };
-        let known: Vec<&Totals> = totals.iter().filter(|of| share(of).trials > 0).collect();
-        let points: Vec<(&Totals, Point)> =
-            known.into_iter().filter_map(|of| Some((of, point(of)?))).collect();
-        panel(&mut text, left, title, &scale, points);
+        grid(&mut text, left, title, &scale);
+        marks(&mut text, left, &scale, &totals.iter().filter_map(point).collect::<Vec<_>>());
     }
     text += "</svg>\n";
     Some(text)
@@ -86,7 +81,8 @@ fn y(share: f64) -> f64 {
     TOP + logarithmic * -share.clamp(LEAST_SHARE, 1.0).log10() / decades
 }
 
-fn panel(text: &mut String, left: f64, title: &str, scale: &Harm, points: Vec<(&Totals, Point)>) {
+/// An empty panel with its axes.
+fn grid(text: &mut String, left: f64, title: &str, scale: &Harm) {
     let (right, bottom) = (left + PANEL.0, TOP + PANEL.1);
     let _ = writeln!(text, r##"<g stroke="#ddd">"##);
     let mut exponent = scale.low;
@@ -118,24 +114,27 @@ fn panel(text: &mut String, left: f64, title: &str, scale: &Harm, points: Vec<(&
         bottom + 40.0
     );
     let _ = writeln!(text, r#"<text x="{left}" y="{:.1}">share {title}</text>"#, TOP - 8.0);
+}
+
+/// The policies, with their intervals and names.
+fn marks(text: &mut String, left: f64, scale: &Harm, points: &[Point]) {
     let mut labels: Vec<Label> = Vec::new();
-    for (_, point) in &points {
+    for point in points {
         let (x, at) = (scale.x(left, point.harm), y(point.share.rate()));
         let (low, high) = point.share.interval();
-        let colour = if point.is_ours { "#c60" } else { "#357" };
+        let (colour, radius) = if point.name == OURS { ("#c60", 6) } else { ("#357", 4) };
         let _ = writeln!(
             text,
             r#"<line x1="{x:.1}" y1="{:.1}" x2="{x:.1}" y2="{:.1}" stroke="{colour}" stroke-opacity="0.35"/>"#,
             y(if point.share.hits == 0 { 0.0 } else { low }),
             y(high)
         );
-        let radius = if point.is_ours { 6 } else { 4 };
         let _ = writeln!(
             text,
             r#"<circle cx="{x:.1}" cy="{at:.1}" r="{radius}" fill="{colour}"><title>{}: {:.1} harmed, {}/{}</title></circle>"#,
             point.name, point.harm, point.share.hits, point.share.trials
         );
-        labels.push(Label::place(&labels, (x, at), right, point.name));
+        labels.push(Label::place(&labels, (x, at), left + PANEL.0, point.name));
     }
     for Label { point: (x, at), line, left_of_it, name } in labels {
         let (to, anchor) = if left_of_it { (x - 9.0, "end") } else { (x + 9.0, "start") };
@@ -143,7 +142,7 @@ fn panel(text: &mut String, left: f64, title: &str, scale: &Harm, points: Vec<(&
             text,
             r##"<line x1="{x:.1}" y1="{at:.1}" x2="{to:.1}" y2="{line:.1}" stroke="#bbb"/>"##
         );
-        let weight = if name == "ours" { r#" font-weight="bold""# } else { "" };
+        let weight = if name == OURS { r#" font-weight="bold""# } else { "" };
         let _ = writeln!(
             text,
             r#"<text x="{to:.1}" y="{:.1}" text-anchor="{anchor}"{weight}>{name}</text>"#,
