@@ -3,6 +3,7 @@
 //! Pure: the text and the name of its file come in; settings, or every error of the file with its
 //! line and a caret, come out. Whether files and addresses exist is the edge's business.
 
+mod change;
 mod collection;
 mod error;
 mod net;
@@ -17,6 +18,7 @@ mod settings;
 mod suggest;
 mod table;
 
+pub use change::changed_policy;
 pub use error::{ConfigError, ConfigErrors};
 pub use probe::*;
 pub use schema::schema;

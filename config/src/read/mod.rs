@@ -15,10 +15,11 @@ mod step;
 use crate::collection::Map;
 use crate::error::{ConfigError, ConfigErrors};
 use crate::net::Name;
-use crate::reader::{At, Read, Reader, fault};
+use crate::reader::{At, Fault, Read, Reader, Span, fault};
 use crate::settings::Settings;
 use crate::suggest::unknown;
 use crate::table::table;
+use serinus_rollout::RolloutPolicy;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
@@ -87,26 +88,46 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Settings, ConfigErrors> {
         true => settle(document.into_inner(), file, &mut reader),
         false => None,
     };
-    let mut faults = reader.faults;
-    faults.sort_by_key(|(span, _)| span.start);
-    if let (true, Some(mut settings)) = (faults.is_empty(), settings) {
-        settings.hash = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
-        reader.warnings.sort_by_key(|(span, _)| span.start);
-        settings.warnings = reader
-            .warnings
-            .into_iter()
-            .map(|(span, message)| {
-                let place = ConfigError::new(text, span, message, String::new());
-                format!("{}:{}:{}: {}", file.display(), place.line, place.column, place.message)
-            })
-            .collect();
-        return Ok(settings);
+    let Some(mut settings) = settings.filter(|_| reader.faults.is_empty()) else {
+        return Err(errors(text, file, reader.faults));
+    };
+    settings.hash = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
+    reader.warnings.sort_by_key(|(span, _)| span.start);
+    settings.warnings = reader
+        .warnings
+        .into_iter()
+        .map(|(span, message)| {
+            let place = ConfigError::new(text, span, message, String::new());
+            format!("{}:{}:{}: {}", file.display(), place.line, place.column, place.message)
+        })
+        .collect();
+    Ok(settings)
+}
+
+/// Reads the keys of one `[service.NAME.rollout]` without their heading.
+pub(crate) fn policy(text: &str, file: &Path) -> Result<RolloutPolicy, ConfigErrors> {
+    let mut reader = Reader::default();
+    let (document, syntax) = DeTable::parse_recoverable(text);
+    note_syntax(text, &syntax, &mut reader);
+    if reader.faults.is_empty() {
+        let table = Spanned::new(0..0, DeValue::Table(document.into_inner()));
+        let rollout = reader.within("rollout", |reader| {
+            rollout::RolloutFile::read(&table, reader)?.settle(false, true, reader)
+        });
+        if let Some(rollout) = rollout.filter(|_| reader.faults.is_empty()) {
+            return Ok(rollout.policy);
+        }
     }
+    Err(errors(text, file, reader.faults))
+}
+
+fn errors(text: &str, file: &Path, mut faults: Vec<(Span, Fault)>) -> ConfigErrors {
+    faults.sort_by_key(|(span, _)| span.start);
     let errors = faults
         .into_iter()
         .map(|(span, fault)| ConfigError::new(text, span, fault.message, fault.help))
         .collect();
-    Err(ConfigErrors { file: file.to_owned(), errors })
+    ConfigErrors { file: file.to_owned(), errors }
 }
 
 /// What the parser says of a key that is there twice. Such a document is otherwise complete.
