@@ -7,8 +7,8 @@
 use crate::controller::Controller;
 use crate::heard::{Answer, Heard, Scheme};
 use crate::load::Load;
-use crate::message::{Input, Output, Ticket};
-use crate::phase::{Phase, ServiceState};
+use crate::message::{Input, Output, ServiceStatus, Ticket};
+use crate::phase::ServiceState;
 use crate::plan::{Plan, RolloutPolicy};
 use crate::record::{Record, RecordKind};
 use serinus_models::{Predictor, Timestamp};
@@ -190,10 +190,14 @@ impl<'a> Replay<'a> {
         self.known.iter().any(|(from, to)| *from <= at && to.is_none_or(|to| at < to))
     }
 
-    /// Where the rollout stands: phase, users on the canary, and whether they were taken off it.
-    pub fn stands(&self) -> Option<(Phase, Weight, bool)> {
-        let status = self.controller.as_ref()?.status().into_iter().next()?;
-        Some((status.phase, status.weight, status.withdrawn))
+    /// The service as the API would show it; none while it is not known.
+    pub fn status(&self) -> Option<ServiceStatus> {
+        self.controller.as_ref()?.status().into_iter().next()
+    }
+
+    /// Users on the canary; none while it is not known.
+    pub fn weight(&self) -> Option<Weight> {
+        Some(self.controller.as_ref()?.table().services().first()?.weight)
     }
 
     fn model_of(&self, scheme: &Scheme) -> Result<Option<Arc<Predictor>>, UnknownModel> {

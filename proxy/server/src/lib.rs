@@ -8,5 +8,6 @@ pub mod data_path;
 pub mod demo;
 mod explain;
 mod logging;
+mod replay;
 mod simulate;
 mod wall_time;

@@ -6,6 +6,7 @@ mod history;
 mod import;
 mod operate;
 mod probe;
+mod replay;
 mod run;
 mod schema;
 mod signals;
@@ -51,6 +52,8 @@ enum Command {
     History(history::HistoryArguments),
     /// What was seen, why it was decided, what happens next, what to do.
     Explain(history::ExplainArguments),
+    /// Judge a journal or a decision again, as it was or under changed settings.
+    Replay(replay::ReplayArguments),
     /// Run a probe once and show where its time went: exit 1 if it fails.
     Probe(probe::ProbeArguments),
     /// Play releases under this and other policies, in virtual time: who harms users, who rolls back good releases.
@@ -82,6 +85,7 @@ impl Command {
             Command::Retry(arguments) => operate::command(&arguments, Order::Retry),
             Command::History(arguments) => history::history(&arguments),
             Command::Explain(arguments) => history::explain(&arguments),
+            Command::Replay(arguments) => replay::run(&arguments),
             Command::Probe(arguments) => probe::run(arguments),
             Command::Simulate(arguments) => simulate::run(&arguments),
             Command::Import(arguments) => import::run(arguments),
@@ -129,6 +133,8 @@ mod tests {
             "history",
             "history checkout -n 5 --state-dir state",
             "explain 12 --state-dir state",
+            "replay 12 --state-dir state --set rollback_threshold=0.9 --set margin=2 --json",
+            "replay journal.sqlite --service checkout",
             "probe login --variant canary --config a.toml",
             "simulate",
             "simulate --scenario a.toml --scenario blip --policy ours --seed 7 --runs 3 --jobs 2 --json r.json --svg f.svg",

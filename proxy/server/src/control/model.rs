@@ -36,12 +36,24 @@ fn in_use(predictor: Predictor, trouble: Option<String>) -> (Option<Arc<Predicto
     (Some(Arc::new(predictor)), model)
 }
 
+/// Every model that a replay can judge with: the shipped one and the good ones in the directory.
+pub(crate) fn at_hand(state_dir: &Path) -> Vec<Arc<Predictor>> {
+    let files = all(state_dir).unwrap_or_default();
+    let learned = files.iter().filter_map(|path| read(path).ok());
+    learned.chain(Predictor::shipped()).map(Arc::new).collect()
+}
+
 /// The first `model.*` in the directory.
 fn find(state_dir: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(all(state_dir)?.into_iter().next())
+}
+
+/// Every `model.*` in the directory.
+fn all(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(state_dir) {
         Ok(entries) => entries,
         // Nothing was learned here yet; that the directory cannot be used is the journal's to tell.
-        Err(_) => return Ok(None),
+        Err(_) => return Ok(Vec::new()),
     };
     let mut found = Vec::new();
     for entry in entries {
@@ -51,7 +63,7 @@ fn find(state_dir: &Path) -> io::Result<Option<PathBuf>> {
         }
     }
     found.sort();
-    Ok(found.into_iter().next())
+    Ok(found)
 }
 
 fn read(path: &Path) -> Result<Predictor, String> {

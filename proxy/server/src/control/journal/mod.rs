@@ -15,7 +15,8 @@ pub(crate) mod tests;
 
 pub(crate) use queue::Line;
 pub(crate) use read::{Entry, Reader, Selection};
-pub(crate) use store::Restored;
+pub(crate) use retention::HEARD_KEPT_DAYS;
+pub(crate) use store::{FILE_NAME, Restored};
 
 use arc_swap::ArcSwap;
 use queue::Queue;

@@ -1,10 +1,12 @@
 //! Reading the journal, beside a proxy that writes it or without one.
 
-use super::store::FILE_NAME;
+use super::store::{FILE_NAME, SCHEMA_VERSION};
 use rusqlite::{Connection, OpenFlags, Row, params};
 use serde::{Deserialize, Serialize};
-use serinus_rollout::Record;
+use serinus_models::Timestamp;
+use serinus_rollout::{Answers, Heard, Record, ServiceState};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A record with its number.
@@ -28,6 +30,20 @@ pub(crate) struct Selection {
     pub(crate) limit: usize,
 }
 
+/// Numbers of the first and the last thing that was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeardRange {
+    first: u64,
+    last: u64,
+}
+
+impl HeardRange {
+    /// The share of it that is done at a number, 0 to 1.
+    pub(crate) fn share(self, number: u64) -> f64 {
+        (number.saturating_sub(self.first) as f64 / (self.last - self.first).max(1) as f64).min(1.0)
+    }
+}
+
 /// Why the journal cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
@@ -35,6 +51,8 @@ pub(crate) enum ReadError {
     Missing { path: PathBuf },
     #[error("the journal {} cannot be read: {source}", path.display())]
     Database { path: PathBuf, source: rusqlite::Error },
+    #[error("{} was written by {} version of serinus, which kept what it decided but not what a replay needs: {}", path.display(), if *found < SCHEMA_VERSION { "an earlier" } else { "a later" }, if *found < SCHEMA_VERSION { "what is decided after the next start of this version can be judged again" } else { "replay with that version" })]
+    Version { path: PathBuf, found: i64 },
     #[error("record {id} in {} cannot be understood: {source}", path.display())]
     Record { path: PathBuf, id: u64, source: serde_json::Error },
 }
@@ -49,7 +67,12 @@ pub(crate) struct Reader {
 impl Reader {
     /// Opens the journal in `directory`.
     pub(crate) fn open(directory: &Path) -> Result<Reader, ReadError> {
-        let path = directory.join(FILE_NAME);
+        Self::open_file(&directory.join(FILE_NAME))
+    }
+
+    /// Opens a journal by its file.
+    pub(crate) fn open_file(path: &Path) -> Result<Reader, ReadError> {
+        let path = path.to_owned();
         if !path.exists() {
             return Err(ReadError::Missing { path });
         }
@@ -94,6 +117,137 @@ impl Reader {
             .and_then(|mut statement| statement.query_map([id], columns)?.collect())
             .map_err(|source| self.failed(source))?;
         found.into_iter().next().map(|row| self.entry(row)).transpose()
+    }
+
+    /// That the journal has what a replay needs.
+    pub(crate) fn check_heard(&self) -> Result<(), ReadError> {
+        let found = self.connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+        match found.map_err(|source| self.failed(source))? {
+            SCHEMA_VERSION => Ok(()),
+            found => Err(ReadError::Version { path: self.path.clone(), found }),
+        }
+    }
+
+    /// Services that were looked at, by name.
+    pub(crate) fn judged_services(&self) -> Result<Vec<Arc<str>>, ReadError> {
+        self.connection
+            .prepare(
+                "SELECT DISTINCT service FROM heard WHERE service IS NOT NULL ORDER BY service",
+            )
+            .and_then(|mut statement| {
+                statement.query_map([], |row| row.get::<_, String>(0).map(Arc::from))?.collect()
+            })
+            .map_err(|source| self.failed(source))
+    }
+
+    /// How the disk answered for a service's records.
+    pub(crate) fn answers(&self, service: &str) -> Result<Answers, ReadError> {
+        let query =
+            "SELECT id, at, body FROM heard WHERE service = ? AND kind = 'answered' ORDER BY id";
+        let mut answers = Answers::default();
+        let mut statement = self.connection.prepare(query).map_err(|source| self.failed(source))?;
+        let mut rows = statement.query([service]).map_err(|source| self.failed(source))?;
+        while let Some(row) = rows.next().map_err(|source| self.failed(source))? {
+            if let (_, at, Heard::Answered(answer)) = self.heard_of(row)? {
+                answers.add(at, &answer);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// When the release began that a decision is about; none where no record says it.
+    pub(crate) fn release_of(&self, entry: &Entry) -> Result<Option<Timestamp>, ReadError> {
+        let began = |record: &Record| record.state.as_ref().map(|state| state.rollout_started);
+        if let Some(began) = began(&entry.record) {
+            return Ok(Some(began));
+        }
+        let Some(service) = &entry.record.service else { return Ok(None) };
+        let state = self.state_before(service, entry.record.at)?;
+        Ok(state.map(|state| state.rollout_started))
+    }
+
+    /// What a replay of a service must hear: all of it, or from the last start before a release
+    /// that began at `release` up to the time `until`.
+    pub(crate) fn heard_range(
+        &self,
+        service: &str,
+        release: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Result<HeardRange, ReadError> {
+        let first = "SELECT coalesce(max(id), 0) FROM heard WHERE service IS NULL AND kind = 'began' AND at <= ?";
+        let last = "SELECT coalesce(max(id), 0) FROM heard WHERE (service = ?1 OR service IS NULL) AND at <= ?2";
+        let release = release.map_or(0, |at| at.0);
+        let until = until.map_or(i64::MAX as u64, |at| at.0);
+        let first = self.connection.query_row(first, [release], |row| row.get(0));
+        let last = self.connection.query_row(last, params![service, until], |row| row.get(0));
+        let failed = |source| self.failed(source);
+        Ok(HeardRange { first: first.map_err(failed)?, last: last.map_err(failed)? })
+    }
+
+    /// Reads what was heard of a service and of all, in its order, with its number.
+    pub(crate) fn heard(
+        &self,
+        service: &str,
+        range: HeardRange,
+        mut each: impl FnMut(u64, Timestamp, Heard) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let query = "SELECT id, at, body FROM heard WHERE service = ?1 AND id BETWEEN ?2 AND ?3
+             UNION ALL SELECT id, at, body FROM heard WHERE service IS NULL AND id BETWEEN ?2 AND ?3
+             ORDER BY id";
+        let mut statement = self.connection.prepare(query).map_err(|source| self.failed(source))?;
+        let mut rows = statement
+            .query(params![service, range.first, range.last])
+            .map_err(|source| self.failed(source))?;
+        while let Some(row) = rows.next().map_err(|source| self.failed(source))? {
+            let (id, at, heard) = self.heard_of(row)?;
+            each(id, at, heard)?;
+        }
+        Ok(())
+    }
+
+    fn heard_of(&self, row: &Row<'_>) -> Result<(u64, Timestamp, Heard), ReadError> {
+        let columns = || Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (id, at, body): (u64, u64, String) = columns().map_err(|source| self.failed(source))?;
+        match serde_json::from_str(&body) {
+            Ok(heard) => Ok((id, Timestamp(at), heard)),
+            Err(source) => Err(ReadError::Record { path: self.path.clone(), id, source }),
+        }
+    }
+
+    /// A service's records from `from` on.
+    pub(crate) fn records_of(
+        &self,
+        service: &str,
+        from: Timestamp,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let query = "SELECT id, body FROM records WHERE service = ? AND at >= ? ORDER BY id";
+        let rows: Vec<(u64, String)> = self
+            .connection
+            .prepare(query)
+            .and_then(|mut statement| {
+                statement.query_map(params![service, from.0], columns)?.collect()
+            })
+            .map_err(|source| self.failed(source))?;
+        rows.into_iter().map(|row| self.entry(row)).collect()
+    }
+
+    /// Where a service's rollout stood before `at`.
+    pub(crate) fn state_before(
+        &self,
+        service: &str,
+        at: Timestamp,
+    ) -> Result<Option<ServiceState>, ReadError> {
+        let query = "SELECT id, body FROM records WHERE service = ? AND stateful AND at < ?
+             ORDER BY id DESC LIMIT 1";
+        let found: Vec<(u64, String)> = self
+            .connection
+            .prepare(query)
+            .and_then(|mut statement| {
+                statement.query_map(params![service, at.0], columns)?.collect()
+            })
+            .map_err(|source| self.failed(source))?;
+        let entry = found.into_iter().next().map(|row| self.entry(row)).transpose()?;
+        Ok(entry.and_then(|entry| entry.record.state))
     }
 
     fn entry(&self, (id, body): (u64, String)) -> Result<Entry, ReadError> {
