@@ -4,6 +4,7 @@ use crate::evaluation::{EventEvidence, Label};
 use crate::features::FeatureVector;
 use crate::kernel::Count;
 use crate::label::LabelEvidence;
+use crate::outcome::OutcomeCounts;
 use crate::persistence::{Persistence, excess_of, is_about_time};
 use crate::sample::Pair;
 use crate::time::Timestamp;
@@ -40,12 +41,20 @@ pub(crate) struct Open {
     pub(crate) persistence: Persistence,
     /// Probe rounds since the alarm, and those that failed.
     pub(crate) probes: Pair<Count>,
+    /// What the canary's requests and probe rounds since the alarm ended in.
+    pub(crate) outcomes: OutcomeCounts,
 }
 
 impl Open {
     pub(crate) fn new(alarm_at: Timestamp, fired: EventEvidence) -> Self {
         let persistence = Persistence::new(alarm_at, excess_of(&fired), is_about_time(fired.event));
-        Open { alarm_at, fired, persistence, probes: Pair::default() }
+        Open {
+            alarm_at,
+            fired,
+            persistence,
+            probes: Pair::default(),
+            outcomes: OutcomeCounts::default(),
+        }
     }
 
     /// What probes saw fail since the alarm, against the excess of failures that raised it.

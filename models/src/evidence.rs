@@ -47,8 +47,10 @@ pub struct Suspicion {
     pub since: (u64, u64),
     /// Whether the excess is gone, and has been for several seconds.
     pub cleared: bool,
-    /// Whether the failure went on after the alarm, up to now.
+    /// Whether the failure went on after the alarm, up to now, for as long as such a failure asks for.
     pub confirmed: bool,
+    /// How long after the alarm a rollback is possible, by what is seen since, and why.
+    pub waits: (Duration, &'static str),
     /// What the predictor sees; none without an alarm.
     pub features: Option<FeatureVector>,
 }

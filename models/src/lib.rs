@@ -17,6 +17,7 @@ mod kernel;
 mod label;
 pub mod latency;
 mod outcome;
+mod patience;
 mod persistence;
 mod predictor;
 pub mod pretrain;

@@ -31,10 +31,8 @@ const CLEARED_FOR: Duration = Duration::from_secs(3);
 /// At or above, which is next to the ceiling: the failure goes on. One stray failure some seconds
 /// after a blip does not lift the ratio there.
 const CONFIRMED_ABOVE: f64 = 2.9;
-/// No verdict is made of what came before: a forecast at the alarm itself is little better than a guess.
-const CONFIRMED_AFTER: Duration = Duration::from_secs(3);
-/// Slowness hurts less and passes more often (a cold start): it is given more time.
-const SLOW_CONFIRMED_AFTER: Duration = Duration::from_secs(12);
+/// So long after the alarm the excess that raised it may still be corrected by what is seen.
+const CORRECTED_FOR: Duration = Duration::from_secs(3);
 /// A failure that went on, but not among the last so many observations, may have just ended.
 const FRESH: u64 = 5;
 
@@ -111,8 +109,6 @@ pub(crate) fn is_about_time(event: Event) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct Persistence {
     since: Timestamp,
-    /// How long after it a failure can be confirmed.
-    earliest: Duration,
     excess: f64,
     /// Log-likelihood ratio, kept between floor and ceiling.
     sum: f64,
@@ -130,7 +126,6 @@ impl Persistence {
     pub(crate) fn new(since: Timestamp, excess: f64, of_time: bool) -> Self {
         Persistence {
             since,
-            earliest: if of_time { SLOW_CONFIRMED_AFTER } else { CONFIRMED_AFTER },
             excess: excess.clamp(LEAST_EXCESS, MOST_EXCESS),
             sum: 0.0,
             cleared_since: None,
@@ -163,7 +158,7 @@ impl Persistence {
         self.sum = (self.sum + change).clamp(FLOOR, CEILING);
         self.seen.bad += look.bad;
         self.seen.clean += look.clean;
-        if now.since(self.since) <= CONFIRMED_AFTER {
+        if now.since(self.since) <= CORRECTED_FOR {
             self.correct_excess(background);
         }
         let observations = (look.bad + look.clean) as f64;
@@ -211,11 +206,9 @@ impl Persistence {
         self.cleared_since.is_some_and(|since| now.since(since) >= CLEARED_FOR)
     }
 
-    /// Whether the failure went on after the alarm, up to now.
+    /// Whether the failure goes on; how long after the alarm that may be said is [`crate::patience`]'s.
     pub(crate) fn confirmed(&self, now: Timestamp) -> bool {
-        let age = now.since(self.since);
-        age >= self.earliest
-            && (age >= EARLY || self.bad_share >= EARLY_SHARE)
+        (now.since(self.since) >= EARLY || self.bad_share >= EARLY_SHARE)
             && self.sum >= CONFIRMED_ABOVE
             && self.clean_run < FRESH
     }

@@ -110,6 +110,16 @@ pub(crate) fn forecast_lasting(forecast: &Forecast, suspicion: &Suspicion) -> Re
     Reason::new("forecast_lasting", text)
 }
 
+/// Why a forecast above the threshold is no rollback yet.
+fn waits(suspicion: &Suspicion) -> String {
+    let (wait, why) = suspicion.waits;
+    if suspicion.since_alarm < wait {
+        format!("no rollback before {} s after the alarm, since {why}", wait.as_secs())
+    } else {
+        "it waits until the failure shows again".to_owned()
+    }
+}
+
 pub(crate) fn forecast_pending(
     forecast: &Forecast,
     settings: &EvaluationSettings,
@@ -120,7 +130,8 @@ pub(crate) fn forecast_pending(
         (
             "forecast_lasting",
             format!(
-                "it will last with probability {probability} by the forecast, which waits for failures after the alarm; {}",
+                "it will last with probability {probability} by the forecast; {}; {}",
+                waits(suspicion),
                 since(suspicion)
             ),
         )

@@ -61,6 +61,7 @@ fn suspected(e_value: f64, confirmed: bool, cleared: bool) -> CanaryEvidence {
         since: (30, if confirmed { 28 } else { 0 }),
         cleared,
         confirmed,
+        waits: (Duration::from_secs(3), "the canary is dead"),
         features: None,
     };
     CanaryEvidence { e_value, strongest: vec![fired], suspicion: Some(suspicion), ..calm() }

@@ -13,6 +13,8 @@ use crate::features::{FeatureVector, View, cpu_ratio, extract};
 
 use crate::label::LabelEvidence;
 
+use crate::outcome::OutcomeCounts;
+use crate::patience::patience;
 use crate::persistence::{Persistence, is_about_time};
 use crate::predictor::Predictor;
 use crate::sample::{Pair, ServiceTick};
@@ -148,12 +150,13 @@ impl Evaluator {
             }
             counts
         };
-        let exposed = self.exposure.weight > 0.0 && !self.exposure.withdrawn;
+        let exposed = self.is_exposed();
         if let Some(open) = &mut self.open {
             let (look, stable) = look_of(open.fired.event);
             open.persistence.take_probes(now, look, stable);
             open.probes.stable.add(seen.probe.stable);
             open.probes.canary.add(seen.probe.canary);
+            open.outcomes.merge(&seen.outcomes.canary);
             // Of a canary without users only late answers of before come in.
             if exposed {
                 open.persistence.take_live(now, live_of(&open.fired));
@@ -171,6 +174,11 @@ impl Evaluator {
                 watched.evidence.take_live(now, live_of(fired));
             }
         }
+    }
+
+    /// Whether users are served by the canary.
+    fn is_exposed(&self) -> bool {
+        self.exposure.weight > 0.0 && !self.exposure.withdrawn
     }
 
     fn stable_is_failing(&self, now: Timestamp) -> bool {
@@ -223,7 +231,7 @@ impl Evaluator {
         let second = now.0 / 1000;
         let lately = self.recent.sum(now, 10).failures();
         CanaryEvidence {
-            exposed: self.exposure.weight > 0.0 && !self.exposure.withdrawn,
+            exposed: self.is_exposed(),
             e_value: self.detector.e_value(),
             strongest: self.detector.strongest(MOST_EVIDENCE),
             recent: self.recent.sum(now, 60).outcomes,
@@ -252,12 +260,19 @@ impl Evaluator {
             (None, None) => return None,
         };
         let seen = persistence.seen();
+        let since_alarm = now.since(persistence.since());
+        // Without an episode nobody knows what failed: as for a part of the answers.
+        let patience = self.open.as_ref().map_or_else(
+            || patience(OutcomeCounts::default(), false, false),
+            |open| patience(open.outcomes, is_about_time(open.fired.event), self.is_exposed()),
+        );
         Some(Suspicion {
-            since_alarm: now.since(persistence.since()),
+            since_alarm,
             fired,
             since: (seen.bad + seen.clean, seen.bad),
             cleared: persistence.cleared(now),
-            confirmed: persistence.confirmed(now),
+            confirmed: since_alarm >= patience.wait && persistence.confirmed(now),
+            waits: (patience.wait, patience.why),
             features: self.features(now),
         })
     }

@@ -15,6 +15,9 @@ const RECENT: u64 = 10;
 /// Log-odds and logarithms are kept within these.
 const MOST_LN_E: f64 = 40.0;
 
+/// The process is away, or does not come to an answer.
+const UNANSWERED: [Outcome; 3] = [Outcome::ConnectError, Outcome::Reset, Outcome::Timeout];
+
 /// All that features are made from.
 pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
@@ -60,7 +63,8 @@ pub(crate) fn extract(view: &View) -> FeatureVector {
         Some(f64::from(view.course.onsets)),
         excess(lately.probe),
         excess(lately.probe_slow),
-        excess(view.open.probes),
+        ended_in(view.open.outcomes, &[Outcome::ServerError, Outcome::Assertion]),
+        ended_in(view.open.outcomes, &UNANSWERED),
         view.open.probe_gap(),
         persistence.log_ratio().map(|ratio| ratio.clamp(-5.0, 5.0)),
         persistence.log_ratio().map(|_| libm::log1p(persistence.clean_run() as f64)),
@@ -115,6 +119,12 @@ fn share_of(outcomes: OutcomeCounts, classes: &[Outcome]) -> Option<f64> {
     let failures = outcomes.failures();
     let of = classes.iter().map(|class| outcomes.of(*class)).sum::<u64>();
     (failures > 0).then(|| of as f64 / failures as f64)
+}
+
+/// Share of these classes.
+fn ended_in(outcomes: OutcomeCounts, classes: &[Outcome]) -> Option<f64> {
+    let of = classes.iter().map(|class| outcomes.of(*class)).sum::<u64>();
+    (outcomes.total() > 0).then(|| of as f64 / outcomes.total() as f64)
 }
 
 /// The canary's CPU per request, lately, against stable's usual.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub type FeatureName = &'static str;
 
 /// Number of features.
-pub const FEATURE_COUNT: usize = 29;
+pub const FEATURE_COUNT: usize = 30;
 
 /// Names in the order of [`FeatureVector`]. "Recent" is the last 10 seconds, over live traffic and
 /// probes; an "excess" is the canary's rate minus stable's at the same time, -1 to 1.
@@ -30,8 +30,9 @@ pub const FEATURES: [FeatureName; FEATURE_COUNT] = [
     "onsets",             // how often it began to do worse since the deployment
     "probe_excess_error", // of recent probe rounds: only the canary failed, minus only stable failed
     "probe_excess_slow",  // the same for slowness
-    "probe_since_alarm", // probe excess of failures since the alarm: nothing from before dilutes it
-    "probe_live_gap",    // probe excess since the alarm minus the excess that fired
+    "answered_failing", // share of the canary's observations since the alarm that its process answered with a failure
+    "unanswered",       // share of them that it refused, reset or left without an answer
+    "probe_live_gap",   // probe excess since the alarm minus the excess that fired
     "persistence", // log-likelihood ratio "the excess is still there" to "it is gone", since the alarm, -5 to 5
     "clean_run",   // ln(1 + canary observations since the last bad one), since the alarm
     "stable_drift", // stable's recent failure rate minus its baseline
@@ -63,7 +64,8 @@ const WORDS: [&str; FEATURE_COUNT] = [
     "how often it began",
     "what probes see fail",
     "what probes see slow",
-    "what probes saw fail since the alarm",
+    "a process that is up and answers with failures",
+    "a process that does not answer",
     "probes against live traffic",
     "whether it is still there since the alarm",
     "clean observations since the last bad one",

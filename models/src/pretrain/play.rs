@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Probe rounds per second while something is suspected.
 const RAISED_PROBES: f64 = 5.0;
 /// For how long after the alarm it is looked at.
-const WATCHED: Duration = Duration::from_secs(180);
+const WATCHED: Duration = Duration::from_secs(300);
 /// For how long an alarm is waited for after the fault began, and after it ended.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PATIENCE_AFTER: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ pub struct Look {
     pub confirmed: bool,
 }
 
-/// Plays a release until 180 s after its first alarm: users leave at the alarm, probes go on at a
+/// Plays a release until 300 s after its first alarm: users leave at the alarm, probes go on at a
 /// raised rate. Empty if there is no alarm within two minutes of the fault's begin and ten seconds of
 /// its end. `age` is how long the release had been out when the world began; `hasty` looks four times
 /// a second up to 5 s after the alarm.

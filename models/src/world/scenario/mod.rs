@@ -101,6 +101,7 @@ macro_rules! shipped {
 /// The files in `scenarios/`, in the order in which tables show them.
 const SHIPPED: &[(&str, &str)] = shipped![
     "dead_on_arrival"
+    "dead_later"
     "error_step"
     "error_step_0_3"
     "error_step_1"
