@@ -155,6 +155,14 @@ impl Simulation {
         }
     }
 
+    /// Lets time pass between two looks: the controller is told only of a step that is due.
+    pub fn glance(&mut self, span: Duration) {
+        self.now = self.now + span;
+        if self.controller.is_step_due(self.now) {
+            self.tell(Input::Tick);
+        }
+    }
+
     /// Shows the controller what was seen of a service.
     pub fn observe(&mut self, service: &str, tick: ServiceTick) {
         self.tell(Input::Observed { service: service.into(), tick });

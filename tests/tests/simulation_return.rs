@@ -132,6 +132,19 @@ fn an_abort_is_a_way_back_too_and_a_second_one_ends_it() {
 }
 
 #[test]
+fn steps_do_not_wait_for_the_next_look() {
+    let (mut simulation, _) = aborted(5);
+    for _ in 0..80 {
+        simulation.glance(Duration::from_millis(100));
+    }
+    let ended = simulation.told.iter().find(|record| record.kind == RecordKind::Aborted);
+    let way = steps(&simulation);
+    let took = ended.map(|ended| ended.at.since(way[0].at).as_secs_f64());
+    assert!(took.is_some_and(|took| took <= 8.0), "{took:?}");
+    assert_eq!(way.len(), 4, "each step for itself");
+}
+
+#[test]
 fn a_restart_on_the_way_back_goes_on_to_zero() {
     for seconds in [0, 1, 4, 7] {
         let (mut simulation, mut world) = aborted(3);

@@ -88,18 +88,24 @@ async fn from_a_dead_canary_everybody_returns_at_once() {
 }
 
 #[tokio::test]
-async fn an_abort_that_was_answered_is_remembered_after_kill_9() {
-    for weight in [50.0, 0.0] {
-        let setup = Setup { stages: vec![(weight, "10m")], ..Setup::default() };
-        let mut lab = Lab::start(setup).await;
-        lab.until("started", |status| status["phase"] == "progressing").await;
-        let (code, text) =
-            lab.admin.post("/api/v1/services/shop/abort", &Value::Null).await.unwrap();
-        assert_eq!(code, 200, "{text}");
-        lab.restart(Signal::SIGKILL).await;
-        let status = lab.status().await;
-        assert_eq!((&status["phase"], &status["weight"]), (&"rolled_back".into(), &0.0.into()));
-    }
+async fn an_abort_is_done_at_once_and_answered_when_kill_9_cannot_undo_it() {
+    let mut lab = Lab::start(Setup { stages: vec![(50.0, "10m")], ..Setup::default() }).await;
+    lab.until("at 50%", |status| status["weight"] == 50.0).await;
+    // A disk that takes its time.
+    let file = lab.folder.path().join("state/journal.sqlite");
+    let disk = rusqlite::Connection::open(file).unwrap();
+    disk.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let admin = lab.admin.clone();
+    let abort =
+        tokio::spawn(async move { admin.post("/api/v1/services/shop/abort", &Value::Null).await });
+    lab.until("taken back", |s| s["phase"] == "rolled_back" && s["weight"] == 0.0).await;
+    assert!(!abort.is_finished(), "answered before it is on the disk");
+    disk.execute_batch("COMMIT").unwrap();
+    let (code, text) = abort.await.unwrap().unwrap();
+    assert_eq!(code, 200, "{text}");
+    lab.restart(Signal::SIGKILL).await;
+    let status = lab.status().await;
+    assert_eq!((&status["phase"], &status["weight"]), (&"rolled_back".into(), &0.0.into()));
 }
 
 #[tokio::test]
