@@ -246,3 +246,117 @@ fn harm_is_what_the_canarys_own_fault_did() {
     near(played(vec![Fault::lasting(0.0, Effect::slow(0.1, 1.3))]).harmed, 200.0);
     assert_eq!(played(vec![Fault::lasting(0.0, Effect::slow(0.1, 1.2))]).harmed, 0);
 }
+
+#[test]
+fn a_release_without_a_fault_of_its_own_does_no_harm() {
+    for scenario in Scenario::shipped().iter().filter(|s| s.truth() == Some(Truth::Null)) {
+        let mut world = World::of_scenario(scenario, 3);
+        let requests = world.service().requests_per_second;
+        run(&mut world, 300, exposed(0.5), 1.0);
+        let harm = world.harm();
+        assert!(harm.canary_requests as f64 > 50.0 * requests, "{}", scenario.name());
+        assert_eq!(harm, Harm { canary_requests: harm.canary_requests, ..Harm::default() });
+        assert_eq!(world.severity(), Severity { error_share: 0.0, latency_factor: 1.0 });
+    }
+}
+
+#[test]
+fn severity_is_that_of_the_worst_moment_over_all_of_the_traffic() {
+    let of = |fault: Fault| World::with_faults(ServiceShape::shop(), vec![fault], 1).severity();
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-3, "{found}");
+    let failing = Fault::lasting(30.0, Effect::failing(0.4, Outcome::Reset));
+    near(of(failing).error_share, 0.4);
+    near(of(Fault { route: Some(2), ..failing }).error_share, 0.04);
+    near(of(failing.with(Course::Growing { over: 60.0 })).error_share, 0.4);
+    near(of(Fault { reach: Reach::Stable, ..failing }).error_share, 0.0);
+    let wrong = Effect { wrong: 0.5, ..Effect::failing(0.4, Outcome::Timeout) };
+    near(of(Fault::lasting(0.0, wrong)).error_share, 0.4 + 0.6 * 0.5);
+    near(of(Fault::lasting(0.0, Effect::slow(1.0, 3.0))).latency_factor, 3.0);
+    near(of(Fault::lasting(0.0, Effect::slow(1.0, 0.5))).latency_factor, 1.0);
+    let tail = of(Fault::lasting(0.0, Effect::slow(0.02, 15.0))).latency_factor;
+    assert!(tail > 2.0, "the 99% quantile sees it: {tail}");
+    let rare = of(Fault::lasting(0.0, Effect::slow(0.001, 15.0))).latency_factor;
+    assert!(rare < 1.1, "it does not: {rare}");
+}
+
+#[test]
+fn a_fault_of_stable_alone_is_seen_on_stable_alone() {
+    let effect = Effect { wrong: 0.3, cpu: 3.0, ..Effect::failing(0.2, Outcome::ServerError) };
+    let fault = Fault { reach: Reach::Stable, ..Fault::lasting(0.0, effect) };
+    let shape = ServiceShape { tells_resources: true, ..ServiceShape::shop() };
+    let mut world = World::with_faults(shape, vec![fault], 12);
+    assert_eq!((world.truth(), world.step()), (Truth::Null, None));
+    let ticks = run(&mut world, 200, exposed(0.5), 1.0);
+    let live = totals(&ticks);
+    near(live.stable.outcomes.failures(), live.stable.outcomes.total() as f64 * 0.201);
+    near(live.canary.outcomes.failures(), live.canary.outcomes.total() as f64 * 0.001);
+    let cpu = |side: fn(&ServiceTick) -> Option<f64>| ticks.iter().filter_map(side).sum::<f64>();
+    let stable = cpu(|tick| tick.resources.stable.cpu_seconds_per_request);
+    assert!((stable / 200.0 / 0.003 - 1.0).abs() < 0.1, "{stable}");
+}
+
+#[test]
+fn shares_of_failures_add_up_to_all_requests_at_most() {
+    let of = |share, outcome| Fault::lasting(0.0, Effect::failing(share, outcome));
+    let faults = vec![of(0.6, Outcome::Reset), of(0.7, Outcome::ConnectError)];
+    let mut world = World::with_faults(ServiceShape::shop(), faults, 13);
+    let outcomes = totals(&run(&mut world, 200, exposed(0.5), 0.0)).canary.outcomes;
+    let all = outcomes.total() as f64;
+    near(outcomes.of(Outcome::Reset), all * 0.6);
+    near(outcomes.of(Outcome::ConnectError), all * 0.4);
+    assert_eq!(outcomes.failures(), outcomes.total());
+}
+
+/// What a day of a world is made of, put together the slow way: every request for itself.
+#[test]
+fn a_world_agrees_with_requests_drawn_one_by_one() {
+    let effect = Effect {
+        slow_share: 0.3,
+        slow_factor: 4.0,
+        ..Effect::failing(0.1, Outcome::ServerError)
+    };
+    let fault = Fault::lasting(0.0, effect);
+    let shape = ServiceShape { route_shares: vec![1.0], ..ServiceShape::shop() };
+    let mut world = World::with_faults(shape.clone(), vec![fault], 14);
+    let ticks = 1500;
+    let (mut counts, mut limit, mut above) = (vec![], 20_000, vec![]);
+    for _ in 0..ticks {
+        let canary = totals(&[world.tick(SECOND, exposed(0.1), 0.0)]).canary;
+        counts.push((canary.outcomes.total() as f64, canary.outcomes.failures() as f64));
+        limit = crate::latency::highest_of(crate::latency::bucket_of(limit));
+        above.push(canary.latency.above(limit) as f64);
+    }
+    let mut dice = Dice::new(15);
+    let (mut naive, mut naive_above) = (vec![], vec![]);
+    for _ in 0..ticks {
+        let (mut all, mut failed, mut beyond) = (0.0, 0.0, 0.0);
+        for _ in 0..dice.events(20.0) {
+            all += 1.0;
+            let fails = dice.chance(0.1 + 0.001);
+            let times = match fails {
+                true => 0.5,
+                false if dice.chance(0.3) => 4.0,
+                false => 1.0,
+            };
+            failed += f64::from(u8::from(fails));
+            let micros = shape.latencies[0].draw(&mut dice) * times;
+            beyond += f64::from(u8::from(micros as u64 > limit));
+        }
+        naive.push((all, failed));
+        naive_above.push(beyond);
+    }
+    let alike = |a: Vec<f64>, b: Vec<f64>| {
+        let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
+        let variance = |of: &[f64]| {
+            let mean = mean(of);
+            of.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / of.len() as f64
+        };
+        let error = ((variance(&a) + variance(&b)) / ticks as f64).sqrt();
+        assert!((mean(&a) - mean(&b)).abs() < 5.0 * error, "{} {}", mean(&a), mean(&b));
+        let ratio = variance(&a) / variance(&b);
+        assert!((0.75..1.33).contains(&ratio), "variance {ratio}");
+    };
+    alike(counts.iter().map(|c| c.0).collect(), naive.iter().map(|c| c.0).collect());
+    alike(counts.iter().map(|c| c.1).collect(), naive.iter().map(|c| c.1).collect());
+    alike(above, naive_above);
+}
