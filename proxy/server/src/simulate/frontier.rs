@@ -30,8 +30,12 @@ struct Point {
     share: Share,
 }
 
-/// The picture as SVG text; none if the benchmark holds no bad releases.
+/// The picture as SVG text; none if the benchmark does not hold both bad and good releases.
 pub(super) fn svg(totals: &[Totals], runs: u32) -> Option<String> {
+    let good = |of: &Totals| of.false_rollbacks.trials + of.transients_rolled_back.trials;
+    if totals.iter().all(|of| good(of) == 0) {
+        return None;
+    }
     let harms: Vec<f64> = totals.iter().filter_map(Totals::harm).collect();
     let (least, most) =
         (harms.iter().copied().reduce(f64::min)?, harms.iter().copied().reduce(f64::max)?);

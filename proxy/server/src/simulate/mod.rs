@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &SimulateArguments) -> anyhow::Result<ExitCode> {
     }
     if let Some(file) = svg {
         let picture = frontier::svg(&totals, arguments.runs)
-            .context("there is no frontier without a bad release: add a scenario")?;
+            .context("a frontier needs bad releases and good ones: add a scenario")?;
         record::write_file(file, &picture)?;
     }
     if let Some(folder) = record {
