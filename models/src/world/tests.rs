@@ -310,11 +310,8 @@ fn shares_of_failures_add_up_to_all_requests_at_most() {
 /// What a day of a world is made of, put together the slow way: every request for itself.
 #[test]
 fn a_world_agrees_with_requests_drawn_one_by_one() {
-    let effect = Effect {
-        slow_share: 0.3,
-        slow_factor: 4.0,
-        ..Effect::failing(0.1, Outcome::ServerError)
-    };
+    let effect =
+        Effect { slow_share: 0.3, slow_factor: 4.0, ..Effect::failing(0.1, Outcome::ServerError) };
     let fault = Fault::lasting(0.0, effect);
     let shape = ServiceShape { route_shares: vec![1.0], ..ServiceShape::shop() };
     let mut world = World::with_faults(shape.clone(), vec![fault], 14);
