@@ -5,6 +5,7 @@ use crate::evaluation::{Evaluation, FeatureValue, Reason, Verdict};
 use crate::evaluator::score;
 use crate::evidence::{CanaryEvidence, Suspicion};
 use crate::features::{FEATURES, FeatureVector};
+use crate::persistence::is_about_time;
 use crate::predictor::{Forecast, Predictor};
 use crate::settings::EvaluationSettings;
 use crate::words;
@@ -16,6 +17,12 @@ const DETECTOR_ONLY: f64 = 10.0;
 const SILENCE: Duration = Duration::from_secs(60);
 /// Younger than this a canary may still be warming up: said, not judged by.
 const WARM_UP: Duration = Duration::from_secs(60);
+
+/// Share of stable's requests above its usual 90th percentile from which on it is slow itself: three
+/// times what is usual by definition.
+const SLOW_ITSELF: f64 = 0.3;
+/// So many of its requests at the least.
+const SLOW_ITSELF_FROM: u64 = 20;
 
 /// Stable's failure rate (0 to 1) above which it is failing itself: three times what is usual at
 /// the worst, at least 5%, and in any case half of all requests.
@@ -68,12 +75,28 @@ pub fn evaluate_deployment(
     evaluation
 }
 
-/// Whether stable fails beyond its usual self now, and about as much as the canary.
+/// Whether stable has what the canary is suspected of, beyond its usual self and about as much.
 fn is_shared(canary: &CanaryEvidence, baseline: &BaselineProfile) -> bool {
-    let rate =
-        |(trials, hits): (u64, u64)| if trials == 0 { 0.0 } else { hits as f64 / trials as f64 };
+    is_failing_too(canary, baseline) || is_slow_too(canary)
+}
+
+fn is_failing_too(canary: &CanaryEvidence, baseline: &BaselineProfile) -> bool {
     let (stable, suspect) = (rate(canary.lately.stable), rate(canary.lately.canary));
     canary.lately.stable.1 >= 3 && stable >= outage_above(baseline) && stable >= suspect / 2.0
+}
+
+/// Of a suspicion about time: a busy machine or a slow dependency slows both, and never quite alike.
+pub(crate) fn is_slow_too(canary: &CanaryEvidence) -> bool {
+    let fired = canary.suspicion.as_ref().and_then(|suspicion| suspicion.fired.as_ref());
+    let (stable, suspect) = (rate(canary.slow_lately.stable), rate(canary.slow_lately.canary));
+    fired.is_some_and(|fired| is_about_time(fired.event))
+        && canary.slow_lately.stable.0 >= SLOW_ITSELF_FROM
+        && stable >= SLOW_ITSELF
+        && stable >= suspect / 2.0
+}
+
+fn rate((trials, hits): (u64, u64)) -> f64 {
+    if trials == 0 { 0.0 } else { hits as f64 / trials as f64 }
 }
 
 fn judge_suspicion(

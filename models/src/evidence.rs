@@ -19,6 +19,9 @@ pub struct CanaryEvidence {
     pub recent: Pair<OutcomeCounts>,
     /// Requests and probe runs of the last ten seconds: how many, and how many failed.
     pub lately: Pair<(u64, u64)>,
+    /// Of the same time: how many, and how many were slower than stable's usual 90th percentile (the
+    /// canary: beyond the margin).
+    pub slow_lately: Pair<(u64, u64)>,
     /// Latency of the last minute.
     pub latency: Pair<Quantiles>,
     /// Whether the canary did clearly worse within the last half minute.

@@ -1,6 +1,7 @@
 //! Reasons in an operator's words, with figures.
 
 use crate::baseline::BaselineProfile;
+use crate::evaluate::is_slow_too;
 use crate::evaluation::{Event, EventEvidence, Reason};
 use crate::evidence::{CanaryEvidence, Suspicion};
 use crate::features::in_words;
@@ -172,6 +173,14 @@ pub(crate) fn cleared(suspicion: &Suspicion) -> Reason {
 }
 
 pub(crate) fn shared_fault(canary: &CanaryEvidence, baseline: &BaselineProfile) -> Reason {
+    if is_slow_too(canary) {
+        let text = format!(
+            "stable is slow too: {} of its requests in the last 10 s took longer than nine in ten usually do; of the canary's {}; nothing is decided on what slows both",
+            share(canary.slow_lately.stable.1, canary.slow_lately.stable.0),
+            share(canary.slow_lately.canary.1, canary.slow_lately.canary.0),
+        );
+        return Reason::new("shared_fault", text);
+    }
     let text = format!(
         "stable fails too: {} in the last 10 s, usually {}; the canary {}; nothing is decided on a fault that both share",
         share(canary.lately.stable.1, canary.lately.stable.0),

@@ -37,6 +37,7 @@ fn calm() -> CanaryEvidence {
         strongest: Vec::new(),
         recent: Pair { stable: counts(1000, 3), canary: counts(100, 0) },
         lately: Pair { stable: (170, 0), canary: (20, 0) },
+        slow_lately: Pair { stable: (170, 17), canary: (20, 2) },
         latency: Pair::<Quantiles>::default(),
         worse_lately: false,
         seen_in_stage: 100,
@@ -136,6 +137,31 @@ fn a_shared_fault_is_never_the_releases() {
         let verdict = if shared { Verdict::Hold } else { Verdict::Rollback };
         assert_eq!(evaluation.verdict, verdict, "{stable} {canary}: {:?}", evaluation.reasons);
         assert_eq!(evaluation.reasons[0].code == "shared_fault", shared);
+    }
+}
+
+#[test]
+fn what_slows_stable_too_is_never_the_releases() {
+    let slower = |event, stable, canary| {
+        let mut evidence = suspected(1e9, true, false);
+        evidence.slow_lately = Pair { stable: (170, stable), canary: (20, canary) };
+        let fired = evidence.suspicion.as_mut().and_then(|suspicion| suspicion.fired.as_mut());
+        fired.unwrap().event = event;
+        evidence
+    };
+    for (event, stable, canary, shared) in [
+        (Event::SlowerThanP90, 85, 20, true),
+        (Event::ProbeSlower, 60, 12, true),
+        (Event::SlowerThanP90, 60, 20, false), // stable is slow, the canary much slower
+        (Event::SlowerThanP90, 20, 5, false),  // next to what is usual
+        (Event::Failure, 85, 20, false),       // slow or not, it fails
+    ] {
+        let evidence = slower(event, stable, canary);
+        let evaluation = evaluate_deployment(&evidence, &baseline(), &settings(), None);
+        let verdict = if shared { Verdict::Hold } else { Verdict::Rollback };
+        assert_eq!(evaluation.verdict, verdict, "{stable} {canary}: {:?}", evaluation.reasons);
+        let text = &evaluation.reasons[0].text;
+        assert_eq!(text.contains("stable is slow too"), shared, "{text}");
     }
 }
 

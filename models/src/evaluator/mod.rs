@@ -11,6 +11,7 @@ use crate::evaluation::{Evaluation, Event, EventEvidence};
 use crate::evidence::{CanaryEvidence, Suspicion};
 use crate::features::{FeatureVector, View, cpu_ratio, extract};
 
+use crate::kernel::Count;
 use crate::label::LabelEvidence;
 
 use crate::outcome::OutcomeCounts;
@@ -229,16 +230,18 @@ impl Evaluator {
     /// What is known of the canary now.
     pub fn evidence(&self, now: Timestamp) -> CanaryEvidence {
         let second = now.0 / 1000;
-        let lately = self.recent.sum(now, 10).failures();
+        let lately = self.recent.sum(now, 10);
+        let told = |counts: Pair<Count>| Pair {
+            stable: (counts.stable.trials, counts.stable.hits),
+            canary: (counts.canary.trials, counts.canary.hits),
+        };
         CanaryEvidence {
             exposed: self.is_exposed(),
             e_value: self.detector.e_value(),
             strongest: self.detector.strongest(MOST_EVIDENCE),
             recent: self.recent.sum(now, 60).outcomes,
-            lately: Pair {
-                stable: (lately.stable.trials, lately.stable.hits),
-                canary: (lately.canary.trials, lately.canary.hits),
-            },
+            lately: told(lately.failures()),
+            slow_lately: told(lately.slow()),
             latency: Pair {
                 stable: quantiles(&self.live_latency.stable, &self.probe_latency.stable),
                 canary: quantiles(&self.live_latency.canary, &self.probe_latency.canary),
