@@ -60,6 +60,10 @@ async fn replay(arguments: &[&str]) -> (i32, String, String) {
 async fn a_journal_comes_out_as_it_was_and_differs_only_where_settings_do() {
     let mut lab = eventful().await;
     let state = state(&lab);
+    // Beside the running proxy, and where it says that its journal is.
+    let (code, output, errors) = replay(&["--admin", &lab.admin_address.to_string()]).await;
+    assert_eq!(code, 0, "{output}\n{errors}");
+    assert!(output.contains("exactly as they were made"), "{output}");
     lab.proxy.signal(Signal::SIGTERM);
     lab.proxy.wait(DEADLINE).await.unwrap();
 
@@ -76,9 +80,29 @@ async fn a_journal_comes_out_as_it_was_and_differs_only_where_settings_do() {
         assert!(verified.iter().any(|decision| decision["kind"] == kind), "no {kind}: {output}");
     }
 
-    // A threshold that nothing passes: no rollback by then, and what comes after is conditional.
     let rolled_back = verified.iter().find(|decision| decision["kind"] == "rolled_back").unwrap();
+    // What it says of its forecast adds up, in words and in figures.
     let id = rolled_back["id"].to_string();
+    let (code, output, errors) = command(&["explain", &id, "--state-dir", &state, "--json"]).await;
+    assert_eq!(code, 0, "{errors}");
+    let decision: Value = serde_json::from_str(&output).unwrap();
+    let features = decision["evaluation"]["features"].as_array().unwrap();
+    let shares: f64 = features.iter().map(|it| it["contribution"].as_f64().unwrap()).sum();
+    let log_odds = decision["forecast"]["base"].as_f64().unwrap() + shares;
+    let probability = decision["evaluation"]["failure_probability"].as_f64().unwrap();
+    assert!((1.0 / (1.0 + (-log_odds).exp()) - probability).abs() < 1e-9, "{output}");
+    let (_, told, _) = command(&["explain", &id, "--state-dir", &state]).await;
+    for word in
+        ["requests", "p99", "e-value", "base, calibration included", "together", "on anomaly"]
+    {
+        assert!(told.contains(word), "no '{word}' in\n{told}");
+    }
+    assert!(features.iter().all(|it| told.contains(it["name"].as_str().unwrap())), "{told}");
+    for whole in [&decision["config_hash"], &decision["evaluation"]["model_id"]] {
+        assert!(told.contains(whole.as_str().unwrap()), "no {whole} in\n{told}");
+    }
+
+    // A threshold that nothing passes: no rollback by then, and what comes after is conditional.
     let asked = ["--state-dir", &state, &id, "--set", "rollback_threshold=0.9999999"];
     let (code, output, errors) = replay(&asked).await;
     assert_eq!(code, 0, "{output}\n{errors}");

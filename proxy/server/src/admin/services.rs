@@ -2,9 +2,10 @@
 
 use super::Admin;
 use super::failure::Failure;
-use super::views::{DecisionView, ServiceView};
+use super::views::ServiceView;
 use crate::control::journal::Reader;
 use crate::control::{Refusal, Request};
+use crate::explain::Decision;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -129,7 +130,7 @@ pub(super) async fn decision(
     };
     let id: u64 = id.parse().map_err(|_| unknown())?;
     if let Some(entry) = admin.board.events.find(id) {
-        return Ok(Json(DecisionView::new(&entry)).into_response());
+        return Ok(Json(Decision::new(&entry)).into_response());
     }
     let directory = admin.state_dir.clone();
     let found = tokio::task::spawn_blocking(move || Reader::open(&directory)?.get(id))
@@ -137,5 +138,5 @@ pub(super) async fn decision(
         .map_err(Failure::internal)?
         .map_err(Failure::internal)?;
     let entry = found.ok_or_else(unknown)?;
-    Ok(Json(DecisionView::new(&entry)).into_response())
+    Ok(Json(Decision::new(&entry)).into_response())
 }

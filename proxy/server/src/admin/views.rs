@@ -98,24 +98,3 @@ impl<'a> EventView<'a> {
         }
     }
 }
-
-/// `GET /api/v1/decisions/ID`
-#[derive(Debug, Serialize)]
-pub(super) struct DecisionView<'a> {
-    #[serde(flatten)]
-    entry: &'a Entry,
-    time: String,
-    headline: String,
-    explanation: String,
-}
-
-impl<'a> DecisionView<'a> {
-    pub(super) fn new(entry: &'a Entry) -> Self {
-        DecisionView {
-            entry,
-            time: wall_time::rfc3339(entry.record.at),
-            headline: explain::headline(&entry.record),
-            explanation: explain::explain(entry),
-        }
-    }
-}

@@ -27,6 +27,9 @@ pub(super) struct HistoryArguments {
 pub(super) struct ExplainArguments {
     /// A number that `serinus history` shows.
     id: u64,
+    /// As JSON: the record as it is in the journal, and the same story.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     from: Source,
 }
@@ -98,14 +101,18 @@ pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> 
     let id = arguments.id;
     let of_proxy = || {
         let client = arguments.from.whom.client()?;
-        let decision: Value = client.get(&format!("/api/v1/decisions/{id}"))?;
-        Ok(decision["explanation"].as_str().unwrap_or_default().to_owned())
+        client.get::<Value>(&format!("/api/v1/decisions/{id}"))
     };
     let of_journal = |reader: &Reader| match reader.get(id)? {
-        Some(entry) => Ok(explain::explain(&entry)),
+        Some(entry) => Ok(serde_json::to_value(explain::Decision::new(&entry))?),
         None => bail!("there is no decision {id}: 'serinus history' lists them"),
     };
-    print!("{}", arguments.from.ask(of_proxy, of_journal)?);
+    let decision = arguments.from.ask(of_proxy, of_journal)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&decision)?);
+    } else {
+        print!("{}", decision["explanation"].as_str().unwrap_or_default());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

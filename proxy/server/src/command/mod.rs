@@ -133,6 +133,7 @@ mod tests {
             "history",
             "history checkout -n 5 --state-dir state",
             "explain 12 --state-dir state",
+            "explain 12 --json",
             "replay 12 --state-dir state --set rollback_threshold=0.9 --set margin=2 --json",
             "replay journal.sqlite --service checkout",
             "probe login --variant canary --config a.toml",

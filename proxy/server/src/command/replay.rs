@@ -1,9 +1,10 @@
 //! `serinus replay`: what a journal says, judged again.
 
 use super::admin_client::Whom;
+use crate::control::ProxyStatus;
 use crate::control::journal::FILE_NAME;
 use crate::replay::{self, Question};
-use anyhow::bail;
+use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
     /// A decision, by the number that `serinus history` shows, or a journal's file; without
-    /// either, the whole journal of --state-dir or --config.
+    /// either, the whole journal of --state-dir, of --config, or of the running proxy.
     what: Option<String>,
     /// Judge by another setting of [service.NAME.rollout]: rollback_threshold=0.9. May be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -35,6 +36,12 @@ pub(super) struct ReplayArguments {
 }
 
 impl ReplayArguments {
+    /// Where the proxy on this machine has its journal.
+    fn of_proxy(&self) -> anyhow::Result<PathBuf> {
+        let proxy: ProxyStatus = self.whom.client()?.get("/api/v1/proxy")?;
+        Ok(proxy.fixed.state_dir().to_owned())
+    }
+
     /// The journal's file, and the decision asked for.
     fn place(&self) -> anyhow::Result<(PathBuf, Option<u64>)> {
         let decision = self.what.as_deref().and_then(|what| what.parse().ok());
@@ -46,9 +53,9 @@ impl ReplayArguments {
             Some(directory) => directory.clone(),
             None => match self.whom.settings()? {
                 Some(settings) => settings.server.state_dir,
-                None => bail!(
-                    "which journal? name its file, or its folder with --state-dir, or the configuration with --config"
-                ),
+                None => self.of_proxy().context(
+                    "which journal? name its file, its folder with --state-dir, or the configuration with --config",
+                )?,
             },
         };
         Ok((directory.join(FILE_NAME), decision))

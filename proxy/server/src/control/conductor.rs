@@ -300,6 +300,10 @@ impl Conductor {
                 "rollback": policy.rollback_threshold,
                 "resume": policy.resume_threshold,
                 "margin": policy.margin,
+                "on_anomaly": policy.on_anomaly,
+                "withdraw_limit": format!("{} s", policy.withdraw_limit.as_secs_f64()),
+                "min_requests": policy.min_requests,
+                "mode": policy.mode,
             });
             details.insert("thresholds".to_owned(), thresholds);
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serinus_config::Settings;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The settings that are read once, at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,11 @@ impl Fixed {
             log_level: settings.log.level.clone(),
             listeners: listeners.collect(),
         }
+    }
+
+    /// Where the journal is, as the proxy was told: it may start from the proxy's own folder.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
     /// What `wanted` changes and a running proxy cannot, in words.

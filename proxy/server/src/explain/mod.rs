@@ -4,14 +4,17 @@
 //! another machine tell the same story.
 
 mod advice;
+mod tables;
 pub(crate) mod words;
 
 use crate::control::journal::Entry;
 use crate::wall_time;
+use serde::Serialize;
 use serde_json::Value;
 use serinus_models::{Evaluation, Outcome, OutcomeCounts, Quantiles};
 use serinus_rollout::{Record, RecordKind};
 use std::fmt::Write;
+use tables::Reckoning;
 use words::{count, latency, percent};
 
 /// Features named in the text; the record has them all.
@@ -37,8 +40,34 @@ pub(crate) fn explain(entry: &Entry) -> String {
     why(&mut text, record);
     section(&mut text, "What happens now", &advice::next(record));
     section(&mut text, "What you can do", &advice::options(entry));
+    tables::tables(&mut text, record);
     let _ = writeln!(text, "\nConfiguration {}.", record.config_hash);
     text
+}
+
+/// `GET /api/v1/decisions/ID` and `serinus explain ID --json`: the record as it is in the journal, how its
+/// forecast adds up, and the story in words.
+#[derive(Debug, Serialize)]
+pub(crate) struct Decision<'a> {
+    #[serde(flatten)]
+    entry: &'a Entry,
+    time: String,
+    headline: String,
+    /// None without a forecast.
+    forecast: Option<Reckoning>,
+    explanation: String,
+}
+
+impl<'a> Decision<'a> {
+    pub(crate) fn new(entry: &'a Entry) -> Self {
+        Decision {
+            entry,
+            time: wall_time::rfc3339(entry.record.at),
+            headline: headline(&entry.record),
+            forecast: entry.record.evaluation.as_ref().and_then(Reckoning::of),
+            explanation: explain(entry),
+        }
+    }
 }
 
 /// One line: what happened to what.

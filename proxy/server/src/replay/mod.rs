@@ -4,8 +4,6 @@
 mod compare;
 mod library;
 mod report;
-#[cfg(test)]
-mod tests;
 
 use crate::control::journal::{Entry, Reader};
 use crate::wall_time;
