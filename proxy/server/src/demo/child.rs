@@ -10,6 +10,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -250,11 +251,43 @@ async fn start_shop(
     Ok((child, address("listening")?, address("control")?))
 }
 
-/// A port of the loopback that was free a moment ago. Somebody else may take it before it is used:
-/// rare, and whoever asked then fails loudly when it binds.
+/// Ports that no system hands out by itself: outgoing connections (a load of them, in the lab) take
+/// those from 32768 upwards, and one that was free a moment ago may be theirs before it is used.
+const PORTS: std::ops::Range<u16> = 15_000..32_000;
+
+/// A port of the loopback that is free. Two processes that ask begin at different places, and one never
+/// gets the same port twice in a row; whoever loses a race all the same fails loudly when it binds.
 ///
 /// # Errors
 /// No port is free.
 pub fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Neighbouring pids begin far apart.
+    let begin = std::process::id().wrapping_mul(2_654_435_761);
+    let mut refused = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for _ in PORTS {
+        let at = begin.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + at as u16;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_passed_over() {
+        let taken = free_port().unwrap();
+        let _holder = TcpListener::bind((Ipv4Addr::LOCALHOST, taken)).unwrap();
+        for _ in 0..5 {
+            let next = free_port().unwrap();
+            assert!(next != taken && PORTS.contains(&next));
+        }
+    }
 }
