@@ -77,7 +77,19 @@ pub fn evaluate_deployment(
 
 /// Whether stable has what the canary is suspected of, beyond its usual self and about as much.
 fn is_shared(canary: &CanaryEvidence, baseline: &BaselineProfile) -> bool {
-    is_failing_too(canary, baseline) || is_slow_too(canary)
+    is_failing_too(canary, baseline) || is_slow_too(canary) || is_no_worse(canary)
+}
+
+/// With everybody on it the canary is held against stable's past, and that past may have been before
+/// an outage that stable, when it was last seen, had as well.
+pub(crate) fn is_no_worse(canary: &CanaryEvidence) -> bool {
+    let fired = canary.suspicion.as_ref().and_then(|suspicion| suspicion.fired.as_ref());
+    fired.is_some_and(|fired| {
+        let of = |trials, hits| rate((trials, hits));
+        fired.trials.stable >= SLOW_ITSELF_FROM
+            && of(fired.trials.stable, fired.hits.stable)
+                >= of(fired.trials.canary, fired.hits.canary)
+    })
 }
 
 fn is_failing_too(canary: &CanaryEvidence, baseline: &BaselineProfile) -> bool {

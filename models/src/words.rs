@@ -1,7 +1,7 @@
 //! Reasons in an operator's words, with figures.
 
 use crate::baseline::BaselineProfile;
-use crate::evaluate::is_slow_too;
+use crate::evaluate::{is_no_worse, is_slow_too};
 use crate::evaluation::{Event, EventEvidence, Reason};
 use crate::evidence::{CanaryEvidence, Suspicion};
 use crate::features::in_words;
@@ -173,6 +173,15 @@ pub(crate) fn cleared(suspicion: &Suspicion) -> Reason {
 }
 
 pub(crate) fn shared_fault(canary: &CanaryEvidence, baseline: &BaselineProfile) -> Reason {
+    let fired = canary.suspicion.as_ref().and_then(|suspicion| suspicion.fired.as_ref());
+    if let Some(fired) = fired.filter(|_| is_no_worse(canary)) {
+        let text = format!(
+            "stable had it too when it was last seen: {} of its requests against {} of the canary's; nothing is decided on a fault that both share",
+            share(fired.hits.stable, fired.trials.stable),
+            share(fired.hits.canary, fired.trials.canary),
+        );
+        return Reason::new("shared_fault", text);
+    }
     if is_slow_too(canary) {
         let text = format!(
             "stable is slow too: {} of its requests in the last 10 s took longer than nine in ten usually do; of the canary's {}; nothing is decided on what slows both",

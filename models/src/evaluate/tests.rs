@@ -166,6 +166,20 @@ fn what_slows_stable_too_is_never_the_releases() {
 }
 
 #[test]
+fn what_stable_had_when_it_was_last_seen_is_never_the_releases() {
+    for (hits, shared) in [(42, true), (20, false)] {
+        let mut evidence = suspected(1e9, true, false);
+        let fired = evidence.suspicion.as_mut().and_then(|suspicion| suspicion.fired.as_mut());
+        let fired = fired.unwrap();
+        fired.trials = Pair { stable: 45, canary: 172 };
+        fired.hits = Pair { stable: hits, canary: 149 };
+        let evaluation = evaluate_deployment(&evidence, &baseline(), &settings(), None);
+        let verdict = if shared { Verdict::Hold } else { Verdict::Rollback };
+        assert_eq!(evaluation.verdict, verdict, "{hits}: {:?}", evaluation.reasons);
+    }
+}
+
+#[test]
 fn everybody_on_the_canary_is_judged_by_stables_past_if_there_is_one() {
     let full = CanaryEvidence {
         historical: true,
