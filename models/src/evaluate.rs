@@ -7,6 +7,7 @@ use crate::evidence::{CanaryEvidence, Suspicion};
 use crate::features::{FEATURES, FeatureVector};
 use crate::persistence::is_about_time;
 use crate::predictor::{Forecast, Predictor};
+use crate::sample::Pair;
 use crate::settings::EvaluationSettings;
 use crate::words;
 use std::time::Duration;
@@ -77,7 +78,10 @@ pub fn evaluate_deployment(
 
 /// Whether stable has what the canary is suspected of, beyond its usual self and about as much.
 fn is_shared(canary: &CanaryEvidence, baseline: &BaselineProfile) -> bool {
-    is_failing_too(canary, baseline) || is_slow_too(canary) || is_no_worse(canary)
+    is_failing_too(canary.lately, baseline)
+        || canary.shared_lately
+        || is_slow_too(canary)
+        || is_no_worse(canary)
 }
 
 /// With everybody on it the canary is held against stable's past, and that past may have been before
@@ -92,9 +96,10 @@ pub(crate) fn is_no_worse(canary: &CanaryEvidence) -> bool {
     })
 }
 
-fn is_failing_too(canary: &CanaryEvidence, baseline: &BaselineProfile) -> bool {
-    let (stable, suspect) = (rate(canary.lately.stable), rate(canary.lately.canary));
-    canary.lately.stable.1 >= 3 && stable >= outage_above(baseline) && stable >= suspect / 2.0
+/// Of requests and failures of the last seconds.
+pub(crate) fn is_failing_too(lately: Pair<(u64, u64)>, baseline: &BaselineProfile) -> bool {
+    let (stable, suspect) = (rate(lately.stable), rate(lately.canary));
+    lately.stable.1 >= 3 && stable >= outage_above(baseline) && stable >= suspect / 2.0
 }
 
 /// Of a suspicion about time: a busy machine or a slow dependency slows both, and never quite alike.

@@ -190,6 +190,10 @@ pub(crate) fn shared_fault(canary: &CanaryEvidence, baseline: &BaselineProfile) 
         );
         return Reason::new("shared_fault", text);
     }
+    if canary.shared_lately && canary.lately.stable.1 < 3 {
+        let text = "stable failed as well until less than a minute ago; nothing is decided on what is left of it";
+        return Reason::new("shared_fault", text);
+    }
     let text = format!(
         "stable fails too: {} in the last 10 s, usually {}; the canary {}; nothing is decided on a fault that both share",
         share(canary.lately.stable.1, canary.lately.stable.0),

@@ -6,7 +6,7 @@ use crate::baseline::{BaselineProfile, Trend};
 use crate::course::Course;
 use crate::detector::Detector;
 use crate::episode::{Episode, Open, Watched};
-use crate::evaluate::{evaluate_deployment, outage_above};
+use crate::evaluate::{evaluate_deployment, is_failing_too, outage_above};
 use crate::evaluation::{Evaluation, Event, EventEvidence};
 use crate::evidence::{CanaryEvidence, Suspicion};
 use crate::features::{FeatureVector, View, cpu_ratio, extract};
@@ -31,6 +31,8 @@ const MOST_WATCHED: usize = 8;
 const MOST_EVIDENCE: usize = 12;
 /// An excess that is assumed where users are off the canary and nobody remembers why.
 const FORGOTTEN_EXCESS: f64 = 0.3;
+/// So long after both failed alike nothing is decided on what is left of it.
+const AFTER_AN_OUTAGE: Duration = Duration::from_secs(60);
 /// A bad second within this time keeps a suspicion alive, in seconds.
 const LATELY_WORSE: u64 = 30;
 
@@ -55,6 +57,8 @@ pub struct Evaluator {
     /// Users are off the canary, and the reason went with a restart.
     forgotten: Option<Persistence>,
     watched: Vec<Watched>,
+    /// When both were last seen to fail alike.
+    shared_at: Option<Timestamp>,
 }
 
 impl Evaluator {
@@ -80,6 +84,7 @@ impl Evaluator {
             open: None,
             forgotten: None,
             watched: Vec::new(),
+            shared_at: None,
         }
     }
 
@@ -104,6 +109,9 @@ impl Evaluator {
         self.take_resources(tick);
         self.seen_in_stage += seen.failures().canary.trials;
         self.follow(now, tick, &seen);
+        if is_failing_too(told(self.recent.sum(now, 10).failures()), &self.baseline) {
+            self.shared_at = Some(now);
+        }
         let frozen = self.open.is_some() || self.stable_is_failing(now);
         self.baseline.learn(tick, frozen);
         if self.open.is_none() && score(self.detector.e_value()) >= self.settings.anomaly_threshold
@@ -231,10 +239,6 @@ impl Evaluator {
     pub fn evidence(&self, now: Timestamp) -> CanaryEvidence {
         let second = now.0 / 1000;
         let lately = self.recent.sum(now, 10);
-        let told = |counts: Pair<Count>| Pair {
-            stable: (counts.stable.trials, counts.stable.hits),
-            canary: (counts.canary.trials, counts.canary.hits),
-        };
         CanaryEvidence {
             exposed: self.is_exposed(),
             e_value: self.detector.e_value(),
@@ -242,6 +246,7 @@ impl Evaluator {
             recent: self.recent.sum(now, 60).outcomes,
             lately: told(lately.failures()),
             slow_lately: told(lately.slow()),
+            shared_lately: self.shared_at.is_some_and(|at| now.since(at) < AFTER_AN_OUTAGE),
             latency: Pair {
                 stable: quantiles(&self.live_latency.stable, &self.probe_latency.stable),
                 canary: quantiles(&self.live_latency.canary, &self.probe_latency.canary),
@@ -342,6 +347,12 @@ impl Evaluator {
         let at = self.watched.iter().position(|watched| watched.evidence.is_due(now))?;
         Some(self.watched.remove(at).labelled())
     }
+}
+
+/// How many, and how many with the event.
+fn told(counts: Pair<Count>) -> Pair<(u64, u64)> {
+    let of = |count: Count| (count.trials, count.hits);
+    Pair { stable: of(counts.stable), canary: of(counts.canary) }
 }
 
 /// Confidence of an e-value.
