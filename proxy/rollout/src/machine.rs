@@ -95,13 +95,15 @@ pub(crate) fn look(
     let shared = evaluation.reasons.iter().any(|reason| reason.code == "shared_fault");
     let overdue = suspected_since.is_some_and(|since| now.since(since) >= policy.withdraw_limit);
     let trusted = relapse.clear_for(now) >= doubt(state, policy);
+    // Nor is a release taken back for want of clarity at the moment in which it is no worse any more.
+    let gone = evaluation.reasons.iter().any(|reason| reason.code == "cleared");
     match evaluation.verdict {
         Verdict::Rollback => Some(roll_back(state, None, why(evaluation))),
         _ if again && suspected_since.is_some() => {
             Some(suspect(state, evaluation, now, RecordKind::AnomalyDetected))
         }
         // What stable shares is not this release's to answer for, however long it takes.
-        _ if overdue && !shared && !evaluation.cleared => {
+        _ if overdue && !shared && !gone => {
             let text = format!(
                 "unresolved: {} after the first sign it is still not clear whether the failure lasts ({})",
                 in_words(policy.withdraw_limit),
