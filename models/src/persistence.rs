@@ -137,6 +137,17 @@ impl Persistence {
         }
     }
 
+    /// Begins anew at `now`: what was seen so far was an outage of both.
+    pub(crate) fn restart(&mut self, now: Timestamp) {
+        *self = Persistence {
+            since: self.since,
+            excess: self.excess,
+            probes: self.probes,
+            live: self.live,
+            ..Persistence::new(now, self.excess, false)
+        };
+    }
+
     /// Takes in what probes saw: the canary alone, and stable alone.
     pub(crate) fn take_probes(&mut self, now: Timestamp, look: Look, stable: Count) {
         self.probes.add(stable);

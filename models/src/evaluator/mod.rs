@@ -111,6 +111,9 @@ impl Evaluator {
         self.follow(now, tick, &seen);
         if is_failing_too(told(self.recent.sum(now, 10).failures()), &self.baseline) {
             self.shared_at = Some(now);
+            if let Some(open) = &mut self.open {
+                open.persistence.restart(now);
+            }
         }
         let frozen = self.open.is_some() || self.stable_is_failing(now);
         self.baseline.learn(tick, frozen);
