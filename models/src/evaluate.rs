@@ -19,6 +19,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Younger than this a canary may still be warming up: said, not judged by.
 const WARM_UP: Duration = Duration::from_secs(60);
 
+/// So long after both failed alike nothing is decided on what is left of it.
+const AFTER_AN_OUTAGE: Duration = Duration::from_secs(60);
 /// Share of stable's requests above its usual 90th percentile from which on it is slow itself: three
 /// times what is usual by definition.
 const SLOW_ITSELF: f64 = 0.3;
@@ -46,6 +48,7 @@ pub fn evaluate_deployment(
         verdict: Verdict::Continue,
         reasons: Vec::new(),
         cleared: false,
+        shared_ago: canary.shared_ago,
         model_id: None,
         evidence: canary.strongest.clone(),
         recent: canary.recent,
@@ -79,7 +82,7 @@ pub fn evaluate_deployment(
 /// Whether stable has what the canary is suspected of, beyond its usual self and about as much.
 fn is_shared(canary: &CanaryEvidence, baseline: &BaselineProfile) -> bool {
     is_failing_too(canary.lately, baseline)
-        || canary.shared_lately
+        || canary.shared_ago.is_some_and(|ago| ago < AFTER_AN_OUTAGE)
         || is_slow_too(canary)
         || is_no_worse(canary)
 }

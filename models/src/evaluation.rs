@@ -4,6 +4,7 @@ use crate::outcome::OutcomeCounts;
 use crate::sample::Pair;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What should happen to the release now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -127,6 +128,9 @@ pub struct Evaluation {
     pub reasons: Vec<Reason>,
     /// Whether the anomaly that opened the episode is gone; false where there is none.
     pub cleared: bool,
+    /// How long ago both versions were last seen to fail alike; that time counts towards no limit.
+    #[serde(default)]
+    pub shared_ago: Option<Duration>,
     /// The model that took part.
     pub model_id: Option<String>,
     /// The strongest events, strongest first, at most 12.

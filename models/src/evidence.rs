@@ -22,8 +22,8 @@ pub struct CanaryEvidence {
     /// Of the same time: how many, and how many were slower than stable's usual 90th percentile (the
     /// canary: beyond the margin).
     pub slow_lately: Pair<(u64, u64)>,
-    /// Whether both failed alike within the last minute: what is left of it is not judged at once.
-    pub shared_lately: bool,
+    /// How long ago both were last seen to fail alike.
+    pub shared_ago: Option<Duration>,
     /// Latency of the last minute.
     pub latency: Pair<Quantiles>,
     /// Whether the canary did clearly worse within the last half minute.

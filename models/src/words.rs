@@ -190,7 +190,7 @@ pub(crate) fn shared_fault(canary: &CanaryEvidence, baseline: &BaselineProfile) 
         );
         return Reason::new("shared_fault", text);
     }
-    if canary.shared_lately && canary.lately.stable.1 < 3 {
+    if canary.shared_ago.is_some() && canary.lately.stable.1 < 3 {
         let text = "stable failed as well until less than a minute ago; nothing is decided on what is left of it";
         return Reason::new("shared_fault", text);
     }

@@ -38,7 +38,7 @@ fn calm() -> CanaryEvidence {
         recent: Pair { stable: counts(1000, 3), canary: counts(100, 0) },
         lately: Pair { stable: (170, 0), canary: (20, 0) },
         slow_lately: Pair { stable: (170, 17), canary: (20, 2) },
-        shared_lately: false,
+        shared_ago: None,
         latency: Pair::<Quantiles>::default(),
         worse_lately: false,
         seen_in_stage: 100,

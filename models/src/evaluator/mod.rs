@@ -31,8 +31,6 @@ const MOST_WATCHED: usize = 8;
 const MOST_EVIDENCE: usize = 12;
 /// An excess that is assumed where users are off the canary and nobody remembers why.
 const FORGOTTEN_EXCESS: f64 = 0.3;
-/// So long after both failed alike nothing is decided on what is left of it.
-const AFTER_AN_OUTAGE: Duration = Duration::from_secs(60);
 /// A bad second within this time keeps a suspicion alive, in seconds.
 const LATELY_WORSE: u64 = 30;
 
@@ -249,7 +247,7 @@ impl Evaluator {
             recent: self.recent.sum(now, 60).outcomes,
             lately: told(lately.failures()),
             slow_lately: told(lately.slow()),
-            shared_lately: self.shared_at.is_some_and(|at| now.since(at) < AFTER_AN_OUTAGE),
+            shared_ago: self.shared_at.map(|at| now.since(at)),
             latency: Pair {
                 stable: quantiles(&self.live_latency.stable, &self.probe_latency.stable),
                 canary: quantiles(&self.live_latency.canary, &self.probe_latency.canary),

@@ -93,7 +93,9 @@ pub(crate) fn look(
     }
     let suspected_since = state.withdrawn_since.or(state.held_since);
     let shared = evaluation.reasons.iter().any(|reason| reason.code == "shared_fault");
-    let overdue = suspected_since.is_some_and(|since| now.since(since) >= policy.withdraw_limit);
+    // The time of an outage of both is no time in which the release could have been judged.
+    let judged_for = |since| now.since(since).min(evaluation.shared_ago.unwrap_or(Duration::MAX));
+    let overdue = suspected_since.is_some_and(|since| judged_for(since) >= policy.withdraw_limit);
     let trusted = relapse.clear_for(now) >= doubt(state, policy);
     // Nor is a release taken back for want of clarity at the moment in which it is no worse any more.
     let gone = evaluation.reasons.iter().any(|reason| reason.code == "cleared");
