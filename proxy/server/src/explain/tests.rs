@@ -22,6 +22,7 @@ pub(crate) fn evaluation() -> Evaluation {
             Reason::new("forecast_lasting", "probes still fail with nobody on it"),
         ],
         cleared: false,
+        shared_ago: None,
         model_id: Some("shipped-1".into()),
         evidence: vec![EventEvidence {
             stream: "shop".into(),
