@@ -33,6 +33,7 @@ fn evaluation(word: &str) -> Option<Evaluation> {
         verdict,
         reasons: vec![Reason::new(code, word)],
         cleared,
+        shared_ago: None,
         model_id: None,
         evidence: Vec::new(),
         recent: Pair::default(),
