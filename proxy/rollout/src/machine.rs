@@ -97,15 +97,13 @@ pub(crate) fn look(
     let judged_for = |since| now.since(since).min(evaluation.shared_ago.unwrap_or(Duration::MAX));
     let overdue = suspected_since.is_some_and(|since| judged_for(since) >= policy.withdraw_limit);
     let trusted = relapse.clear_for(now) >= doubt(state, policy);
-    // Nor is a release taken back for want of clarity at the moment in which it is no worse any more.
-    let gone = evaluation.reasons.iter().any(|reason| reason.code == "cleared");
     match evaluation.verdict {
         Verdict::Rollback => Some(roll_back(state, None, why(evaluation))),
         _ if again && suspected_since.is_some() => {
             Some(suspect(state, evaluation, now, RecordKind::AnomalyDetected))
         }
         // What stable shares is not this release's to answer for, however long it takes.
-        _ if overdue && !shared && !gone => {
+        _ if overdue && !shared && !evaluation.cleared => {
             let text = format!(
                 "unresolved: {} after the first sign it is still not clear whether the failure lasts ({})",
                 in_words(policy.withdraw_limit),
