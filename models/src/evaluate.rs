@@ -20,7 +20,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 const WARM_UP: Duration = Duration::from_secs(60);
 
 /// So long after both failed alike nothing is decided on what is left of it.
-const AFTER_AN_OUTAGE: Duration = Duration::from_secs(60);
+const AFTER_AN_OUTAGE: Duration = Duration::from_secs(20);
 /// Share of stable's requests above its usual 90th percentile from which on it is slow itself: three
 /// times what is usual by definition.
 const SLOW_ITSELF: f64 = 0.3;
