@@ -1,5 +1,6 @@
 //! An episode: from the alarm to its label. What the predictor learns from.
 
+use crate::baseline::Rate;
 use crate::evaluation::{EventEvidence, Label};
 use crate::features::FeatureVector;
 use crate::kernel::Count;
@@ -10,6 +11,7 @@ use crate::sample::Pair;
 use crate::time::Timestamp;
 use crate::window::excess;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Seconds after the alarm at which features are kept for learning.
 pub const CHECKPOINTS: [u32; 4] = [0, 20, 60, 180];
@@ -43,6 +45,30 @@ pub(crate) struct Open {
     pub(crate) probes: Pair<Count>,
     /// What the canary's requests and probe rounds since the alarm ended in.
     pub(crate) outcomes: OutcomeCounts,
+    /// Where the canary served everybody and was held against stable's past: what stable itself shows.
+    pub(crate) present: Option<Present>,
+}
+
+/// Stable's own share of the event that fired, seen again since users are back on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Present {
+    /// What was usual before, 0 to 1.
+    pub(crate) usual: f64,
+    pub(crate) rate: Rate,
+}
+
+/// So many of stable's requests, and so many with the event, are enough to say that it has it too.
+const PRESENT_FROM: f64 = 20.0;
+const PRESENT_HITS: f64 = 3.0;
+/// They are forgotten as quickly as an outage ends.
+const PRESENT_MEMORY: Duration = Duration::from_secs(10);
+
+impl Present {
+    /// Takes in a tick of stable's.
+    pub(crate) fn add(&mut self, stable: Count, span: Duration) {
+        self.rate.add(stable.hits, stable.trials);
+        self.rate.fade(span, PRESENT_MEMORY);
+    }
 }
 
 impl Open {
@@ -54,6 +80,30 @@ impl Open {
             persistence,
             probes: Pair::default(),
             outcomes: OutcomeCounts::default(),
+            present: None,
+        }
+    }
+
+    /// The canary served everybody: its excess is that over what was `usual` (0 to 1) for stable before.
+    pub(crate) fn hold_against_the_past(&mut self, usual: f64) {
+        let EventEvidence { trials, hits, event, .. } = &self.fired;
+        let canary = Count::new(trials.canary, hits.canary).rate().unwrap_or_default();
+        self.present = Some(Present { usual, rate: Rate::default() });
+        let excess = (canary - usual).max(0.0);
+        self.persistence =
+            Persistence::new(self.alarm_at, excess, is_about_time(*event)).by_probes();
+    }
+
+    /// Whether stable, held against its own past, is now at least half as much worse as the canary was.
+    pub(crate) fn is_shared(&self) -> bool {
+        let Some(Present { usual, rate }) = self.present else { return false };
+        let canary = Count::new(self.fired.trials.canary, self.fired.hits.canary).rate();
+        let enough = |rate: f64, weight| weight >= PRESENT_FROM && rate * weight >= PRESENT_HITS;
+        match (rate.mean(), canary) {
+            (Some(stable), Some(canary)) if enough(stable, rate.weight()) => {
+                stable - usual >= (canary - usual) / 2.0
+            }
+            _ => false,
         }
     }
 

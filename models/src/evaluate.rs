@@ -142,7 +142,10 @@ fn judge_suspicion(
         });
         return;
     }
-    let may_return = probability.is_none_or(|probability| probability < settings.resume_threshold);
+    // The forecast knows nothing of outages that both share: after one, that it is gone is enough.
+    let was_shared = canary.shared_ago.is_some_and(|ago| ago <= suspicion.since_alarm);
+    let may_return =
+        was_shared || probability.is_none_or(|probability| probability < settings.resume_threshold);
     if suspicion.cleared {
         reasons.push(words::cleared(suspicion));
         if may_return {

@@ -71,6 +71,8 @@ pub enum Event {
     SlowerThanP99,
     /// Slower than stable's recent 99.9th percentile.
     SlowerThanP999,
+    /// Took more than twice stable's recent 99th percentile.
+    MuchSlower,
     /// Of a probe fired at both variants at once, this side alone failed.
     ProbeFailure,
     /// Of a probe fired at both variants at once, this side alone was slower than stable's usual

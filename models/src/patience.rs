@@ -21,7 +21,7 @@ const UNANSWERED: Patience = Patience {
     wait: Duration::from_secs(60),
     why: "the canary does not answer, as in a restart, which may pass",
 };
-/// Answers come late: caches and compilers take minutes to get warm.
+/// Answers come late, whether or not some fail as well: caches and compilers take minutes to get warm.
 const SLOW: Patience = Patience {
     wait: Duration::from_secs(90),
     why: "the canary is slow, as when it warms up, which may pass",
@@ -46,8 +46,13 @@ pub(crate) struct Patience {
 }
 
 /// What `since_alarm`, the canary's requests and probe rounds, asks for; `of_time`: latency raised the alarm;
-/// `exposed`: users were left on the canary.
-pub(crate) fn patience(since_alarm: OutcomeCounts, of_time: bool, exposed: bool) -> Patience {
+/// `slow`: it is slow as well; `exposed`: users were left on the canary.
+pub(crate) fn patience(
+    since_alarm: OutcomeCounts,
+    of_time: bool,
+    slow: bool,
+    exposed: bool,
+) -> Patience {
     let of = |class| since_alarm.of(class);
     let unanswered = of(Outcome::ConnectError) + of(Outcome::Reset) + of(Outcome::Timeout);
     let answered = since_alarm.failures() - unanswered;
@@ -57,7 +62,7 @@ pub(crate) fn patience(since_alarm: OutcomeCounts, of_time: bool, exposed: bool)
         DEAD
     } else if exposed {
         if of_time { EXPOSED_TO_SLOWNESS } else { EXPOSED }
-    } else if of_time {
+    } else if of_time || slow {
         SLOW
     } else if unanswered > answered {
         UNANSWERED
@@ -90,14 +95,18 @@ mod tests {
             (&[(Ok, 30)], true, SLOW),
             (&[], false, PARTLY_FAILING),
         ] {
-            assert_eq!(patience(seen(counts), of_time, false), expected, "{counts:?}");
+            assert_eq!(patience(seen(counts), of_time, false, false), expected, "{counts:?}");
         }
+        let partly = seen(&[(ServerError, 4), (Ok, 30)]);
+        assert_eq!(patience(partly, false, true, false), SLOW, "it may be warming up");
+        let dead = seen(&[(ServerError, 12)]);
+        assert_eq!(patience(dead, false, true, false), DEAD);
     }
 
     #[test]
     fn with_users_on_it_a_failure_is_waited_for_no_longer_than_seconds() {
         let resets = seen(&[(Outcome::Reset, 12), (Outcome::Ok, 30)]);
-        assert_eq!(patience(resets, false, true), EXPOSED);
-        assert_eq!(patience(resets, true, true), EXPOSED_TO_SLOWNESS);
+        assert_eq!(patience(resets, false, false, true), EXPOSED);
+        assert_eq!(patience(resets, true, false, true), EXPOSED_TO_SLOWNESS);
     }
 }

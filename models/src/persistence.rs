@@ -36,12 +36,18 @@ const CORRECTED_FOR: Duration = Duration::from_secs(3);
 /// A failure that went on, but not among the last so many observations, may have just ended.
 const FRESH: u64 = 5;
 
+/// Of slowness a tick tells no more than so many independent observations, since one stall slows all of them.
+const MOST_WITNESSES: f64 = 2.0;
+
 /// A forecast that comes this early needs this share of the latest observations to be bad: later the
 /// ratio alone is slow enough not to be fooled.
 const EARLY: Duration = Duration::from_secs(10);
 const EARLY_SHARE: f64 = 0.3;
 /// What is left of an observation's weight in that share after the next one.
 const FADING: f64 = 0.8;
+
+/// So many standard deviations of fair coins: five of five, or twenty of twenty-five.
+const MORE_OFTEN: f64 = 2.2;
 
 /// What one observation of the canary after the alarm can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,6 +107,7 @@ pub(crate) fn is_about_time(event: Event) -> bool {
             | Event::SlowerThanP90
             | Event::SlowerThanP99
             | Event::SlowerThanP999
+            | Event::MuchSlower
             | Event::ProbeSlower
     )
 }
@@ -113,10 +120,15 @@ pub(crate) struct Persistence {
     /// Log-likelihood ratio, kept between floor and ceiling.
     sum: f64,
     cleared_since: Option<Timestamp>,
+    of_time: bool,
     clean_run: u64,
     /// Share of bad ones among the latest observations, fading.
     bad_share: f64,
     seen: Look,
+    /// Probe rounds that one side alone failed meanwhile.
+    alone: Pair<u64>,
+    /// Users' requests are held against stable's past, which is no witness of what goes on now.
+    only_probes: bool,
     probes: Background,
     live: Background,
 }
@@ -129,12 +141,20 @@ impl Persistence {
             excess: excess.clamp(LEAST_EXCESS, MOST_EXCESS),
             sum: 0.0,
             cleared_since: None,
+            of_time,
             clean_run: 0,
             bad_share: 0.0,
             seen: Look::default(),
+            alone: Pair::default(),
+            only_probes: false,
             probes: Background::new(of_time),
             live: Background::new(of_time),
         }
+    }
+
+    /// Only probes can confirm it.
+    pub(crate) fn by_probes(self) -> Self {
+        Persistence { only_probes: true, ..self }
     }
 
     /// Begins anew at `now`: what was seen so far was an outage of both.
@@ -142,15 +162,18 @@ impl Persistence {
         *self = Persistence {
             since: self.since,
             excess: self.excess,
+            only_probes: self.only_probes,
             probes: self.probes,
             live: self.live,
-            ..Persistence::new(now, self.excess, false)
+            ..Persistence::new(now, self.excess, self.of_time)
         };
     }
 
     /// Takes in what probes saw: the canary alone, and stable alone.
     pub(crate) fn take_probes(&mut self, now: Timestamp, look: Look, stable: Count) {
         self.probes.add(stable);
+        self.alone.stable += stable.hits;
+        self.alone.canary += look.bad;
         self.take(now, look, self.probes.rate());
     }
 
@@ -165,14 +188,15 @@ impl Persistence {
         if look == Look::default() {
             return;
         }
-        let change = log_ratio(look, self.excess, background);
+        let observations = (look.bad + look.clean) as f64;
+        let witnesses = if self.of_time { MOST_WITNESSES.min(observations) } else { observations };
+        let change = log_ratio(look, self.excess, background) * witnesses / observations;
         self.sum = (self.sum + change).clamp(FLOOR, CEILING);
         self.seen.bad += look.bad;
         self.seen.clean += look.clean;
         if now.since(self.since) <= CORRECTED_FOR {
             self.correct_excess(background);
         }
-        let observations = (look.bad + look.clean) as f64;
         let kept = libm::pow(FADING, observations);
         self.bad_share = self.bad_share * kept + look.bad as f64 / observations * (1.0 - kept);
         self.clean_run = if change > 0.0 { 0 } else { self.clean_run + look.clean };
@@ -222,6 +246,16 @@ impl Persistence {
         (now.since(self.since) >= EARLY || self.bad_share >= EARLY_SHARE)
             && self.sum >= CONFIRMED_ABOVE
             && self.clean_run < FRESH
+            && self.is_worse()
+    }
+
+    /// Whether the canary alone showed the event more often than stable alone, beyond chance. What is usual
+    /// is learned as slowly as it shows: in an outage of both, which hits now one, now the other, that is
+    /// too slow.
+    fn is_worse(&self) -> bool {
+        let canary = if self.only_probes { self.alone.canary } else { self.seen.bad };
+        let (canary, stable) = (canary as f64, self.alone.stable as f64);
+        canary - stable >= MORE_OFTEN * libm::sqrt(canary + stable)
     }
 }
 

@@ -68,6 +68,7 @@ fn slower_than(event: Event) -> Option<&'static str> {
         Event::SlowerThanP90 => Some("90th percentile"),
         Event::SlowerThanP99 => Some("99th percentile"),
         Event::SlowerThanP999 => Some("99.9th percentile"),
+        Event::MuchSlower => Some("99th percentile twice"),
         _ => None,
     }
 }
@@ -191,7 +192,7 @@ pub(crate) fn shared_fault(canary: &CanaryEvidence, baseline: &BaselineProfile) 
         return Reason::new("shared_fault", text);
     }
     if canary.shared_ago.is_some() && canary.lately.stable.1 < 3 {
-        let text = "stable failed as well until less than a minute ago; nothing is decided on what is left of it";
+        let text = "stable had the same trouble until less than a minute ago; nothing is decided on what is left of it";
         return Reason::new("shared_fault", text);
     }
     let text = format!(

@@ -10,7 +10,7 @@ pub enum Urgency {
     /// As configured.
     #[default]
     Routine,
-    /// Evidence is short: twice as often.
+    /// Evidence is short: four times as often.
     Raised,
     /// An anomaly is open: ten times as often, and plain GETs where a service has no probe.
     Suspicion,
@@ -24,7 +24,7 @@ impl Urgency {
     pub fn interval(self, configured: Duration) -> Duration {
         let wanted = match self {
             Urgency::Routine => configured,
-            Urgency::Raised => configured / 2,
+            Urgency::Raised => configured / 4,
             Urgency::Suspicion => configured / 10,
         };
         wanted.max(SHORTEST).min(configured)
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn urgency_shortens_the_interval_but_not_below_the_shortest_and_never_lengthens_it() {
         let millis = Duration::from_millis;
-        let table = [(2000, 2000, 1000, 200), (20_000, 20_000, 10_000, 2000), (300, 300, 200, 200)];
+        let table = [(2000, 2000, 500, 200), (20_000, 20_000, 5_000, 2000), (300, 300, 200, 200)];
         for (configured, routine, raised, suspicion) in
             table.into_iter().chain([(100, 100, 100, 100)])
         {

@@ -35,7 +35,7 @@ pub fn shipped() -> Option<Arc<Predictor>> {
 fn probe_rate(simulation: &Simulation, name: &str) -> f64 {
     match simulation.urgency(name) {
         Urgency::Routine => 0.5,
-        Urgency::Raised => 1.0,
+        Urgency::Raised => 2.0,
         Urgency::Suspicion => 5.0,
     }
 }

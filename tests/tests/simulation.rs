@@ -138,15 +138,16 @@ fn a_healthy_release_is_promoted() {
 #[test]
 fn what_stable_shares_is_never_taken_back() {
     let mut taken_back = Vec::new();
-    for seed in 0..20 {
-        let simulation = undisturbed("shared_outage", seed, 600, policy());
-        if simulation.count("shop", RecordKind::RolledBack) > 0 {
-            taken_back.push(seed);
+    for family in ["shared_outage", "traffic_spike", "busy_machine"] {
+        for seed in 0..60 {
+            // Some begin with everybody on the canary, where stable has no users to be held against.
+            let simulation = undisturbed(family, seed, 600, policy());
+            if simulation.count("shop", RecordKind::RolledBack) > 0 {
+                taken_back.push((family, seed));
+            }
         }
     }
-    // Known and open: seed 12, timeouts of 5% that begin with everybody on the canary, where stable has no
-    // live requests to be held against.
-    assert!(taken_back.is_empty() || taken_back == [12], "seeds {taken_back:?}");
+    assert!(taken_back.is_empty(), "{taken_back:?}");
 }
 
 #[test]

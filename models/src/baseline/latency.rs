@@ -7,6 +7,12 @@ use std::time::Duration;
 /// The shares of stable's requests below the thresholds.
 pub(crate) const THRESHOLDS: [f64; 5] = [0.5, 0.75, 0.9, 0.99, 0.999];
 
+/// Latencies that the canary's are held against: the thresholds, and twice the 99th percentile. That one
+/// shows a few requests that became much slower, where the 99th percentile itself, which they can reach by
+/// chance, hardly does.
+pub(crate) const LIMITS: usize = THRESHOLDS.len() + 1;
+const P99: usize = 3;
+
 /// A quantile is trusted when at least this many latencies are expected above it: the 99th
 /// percentile of ten requests is just their maximum.
 const BEYOND: f64 = 2.5;
@@ -39,6 +45,11 @@ impl LatencyProfile {
     /// The threshold in microseconds at the share [`THRESHOLDS`]`[at]`; `None` with too few latencies.
     pub(crate) fn threshold(&self, at: usize) -> Option<u64> {
         self.thresholds.get(at).copied().flatten()
+    }
+
+    /// One of the [`LIMITS`], in microseconds; `None` with too few latencies.
+    pub(crate) fn limit(&self, at: usize) -> Option<u64> {
+        if at < THRESHOLDS.len() { self.threshold(at) } else { Some(2 * self.threshold(P99)?) }
     }
 
     pub(crate) fn record(&mut self, micros: u64) {
@@ -74,7 +85,7 @@ impl LatencyProfile {
         self.thresholds = THRESHOLDS.map(|share| {
             if total * (1.0 - share) < BEYOND - 1e-9 { None } else { window.quantile(share) }
         });
-        if let Some(tail) = self.thresholds[3] {
+        if let Some(tail) = self.thresholds[P99] {
             self.tail.add(tail as f64, age);
         }
     }

@@ -1,17 +1,23 @@
 //! How stable behaves now, with its normal fluctuation. Learned from stable alone, and not while
 //! an anomaly is open or stable itself is failing: an outage must not become the new normal.
 
+mod clumping;
 mod latency;
 mod trend;
 
+pub(crate) use clumping::Clumping;
 pub use latency::LatencyProfile;
-pub(crate) use latency::THRESHOLDS;
+pub(crate) use latency::{LIMITS, THRESHOLDS};
 pub use trend::{Rate, Trend};
 
 use crate::outcome::Outcome;
 use crate::sample::{Pair, Resources, Sample, ServiceTick};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The threshold above which an answer is slow when it is asked whether slow answers come together: the 90th
+/// percentile.
+const CLUMPS_ABOVE: usize = 2;
 
 /// Failure rates are remembered for about this long, latency levels half as long.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -27,6 +33,8 @@ pub struct RouteBaseline {
     pub client_errors: Rate,
     /// Live latencies.
     pub latency: LatencyProfile,
+    /// Whether its slow answers come together.
+    pub(crate) clumping: Clumping,
 }
 
 /// Stable under one probe.
@@ -126,6 +134,7 @@ impl BaselineProfile {
             failures: Rate::default(),
             client_errors: Rate::default(),
             latency: LatencyProfile::default(),
+            clumping: Clumping::default(),
         });
         self.routes.len() - 1
     }
@@ -147,6 +156,10 @@ impl RouteBaseline {
         self.failures.fade(span, MEMORY);
         self.client_errors.add(stable.outcomes.of(Outcome::ClientError), total);
         self.client_errors.fade(span, MEMORY);
+        if let Some(slow) = self.latency.threshold(CLUMPS_ABOVE) {
+            self.clumping.add(stable.latency.above(slow), stable.latency.total());
+            self.clumping.fade(span);
+        }
         self.latency.merge(&stable.latency);
         self.latency.pass(span);
     }

@@ -8,7 +8,7 @@ mod strand;
 mod stratum;
 mod stream;
 
-use crate::baseline::BaselineProfile;
+use crate::baseline::{BaselineProfile, Clumping};
 use crate::evaluation::{Event, EventEvidence};
 use crate::kernel::Count;
 use crate::sample::{Pair, ServiceTick};
@@ -24,9 +24,12 @@ pub(crate) const SLOW: usize = 4;
 
 /// Share of the stake on each live event, in the order of [`LIVE_EVENTS`]: failures matter most and
 /// are looked for first; the rest is shared out over client errors and latency.
-const LIVE_SHARES: [f64; LIVE_EVENTS.len()] = [0.40, 0.05, 0.03, 0.03, 0.05, 0.06, 0.03];
+const LIVE_SHARES: [f64; LIVE_EVENTS.len()] = [0.50, 0.03, 0.02, 0.03, 0.04, 0.04, 0.01, 0.06];
 /// The same for probes: failures, slowness.
-const PROBE_SHARES: [f64; PROBE_EVENTS.len()] = [0.25, 0.05];
+const PROBE_SHARES: [f64; PROBE_EVENTS.len()] = [0.22, 0.05];
+
+/// Share of an event's stake on all routes (or probes) together; the rest is shared out over them.
+const TOGETHER: f64 = 0.6;
 
 /// Names of the streams that take all routes, all probes together.
 const ALL_ROUTES: &str = "all routes";
@@ -67,11 +70,11 @@ impl Detector {
     pub(crate) fn new(now: Timestamp, margin: f64) -> Self {
         Detector {
             latest: now,
-            all_routes: Stream::new(Arc::from(ALL_ROUTES), now),
+            all_routes: Stream::new(Arc::from(ALL_ROUTES), &LIVE_EVENTS, now),
             routes: Vec::new(),
             strata: Vec::new(),
             exposure: Exposure { weight: 0.0, withdrawn: false },
-            all_probes: Stream::new(Arc::from(ALL_PROBES), now),
+            all_probes: Stream::new(Arc::from(ALL_PROBES), &PROBE_EVENTS, now),
             probes: Vec::new(),
             margin,
         }
@@ -110,7 +113,7 @@ impl Detector {
         let known = self.routes.len();
         for live in &tick.live {
             if !self.routes.iter().any(|stream| *stream.name == *live.route) {
-                self.routes.push(Stream::new(live.route.clone(), rules.now));
+                self.routes.push(Stream::new(live.route.clone(), &LIVE_EVENTS, rules.now));
                 self.strata.push(Stratum::default());
             }
         }
@@ -157,8 +160,10 @@ impl Detector {
         let margin = live_margin(rules.margin, historical);
         for (at, (stream, stratum)) in self.routes.iter_mut().zip(&mut self.strata).enumerate() {
             let Some(counts) = over(stratum).then(|| stratum.end()).flatten() else { continue };
-            let ratios = match (historical, baseline.route(&stream.name, at)) {
-                (false, _) => stream::stratum_ratios(&counts, margin),
+            let usual = baseline.route(&stream.name, at);
+            let clumping = usual.map_or_else(Clumping::default, |usual| usual.clumping);
+            let ratios = match (historical, usual) {
+                (false, _) => stream::stratum_ratios(&counts, clumping, margin),
                 (true, Some(usual)) => stream::history_ratios(&counts, usual, margin),
                 (true, None) => Default::default(),
             };
@@ -177,7 +182,7 @@ impl Detector {
         let known = self.probes.len();
         for round in &tick.probes {
             if !self.probes.iter().any(|stream| *stream.name == *round.probe) {
-                self.probes.push(Stream::new(round.probe.clone(), rules.now));
+                self.probes.push(Stream::new(round.probe.clone(), &PROBE_EVENTS, rules.now));
             }
         }
         share_out(&mut self.probes, known);
@@ -192,7 +197,7 @@ impl Detector {
                 sum.canary.add(seen.canary);
             }
             // Every round is a stratum of its own: a pair.
-            let ratios = stream::stratum_ratios(&seen, rules.margin);
+            let ratios = stream::round_ratios(&seen, rules.margin);
             if let Some(at) = position(&self.probes, &round.probe) {
                 self.probes[at].see(&seen);
                 self.probes[at].end(&seen, &ratios);
@@ -206,15 +211,10 @@ impl Detector {
 
     /// The e-value now.
     pub(crate) fn e_value(&self) -> f64 {
+        let live = mixed(&self.all_routes, &self.routes, &LIVE_SHARES, self.margin);
+        let probe = mixed(&self.all_probes, &self.probes, &PROBE_SHARES, self.margin);
         // What no process has of the stake stays where it was: at 1.
-        let mut e = 1.0;
-        e += gain(&self.all_routes, &LIVE_SHARES, self.margin) / 2.0;
-        e += gain(&self.all_probes, &PROBE_SHARES, self.margin) / 2.0;
-        e += self.routes.iter().map(|s| s.share * gain(s, &LIVE_SHARES, self.margin)).sum::<f64>()
-            / 2.0;
-        e += self.probes.iter().map(|s| s.share * gain(s, &PROBE_SHARES, self.margin)).sum::<f64>()
-            / 2.0;
-        e.max(0.0)
+        (1.0 + live + probe).max(0.0)
     }
 
     /// The strongest events, strongest first, at most `count`.
@@ -270,6 +270,17 @@ fn position<const N: usize>(streams: &[Stream<N>], name: &str) -> Option<usize> 
     streams.iter().position(|stream| *stream.name == *name)
 }
 
+/// What all streams together and each by itself have won over their stakes.
+fn mixed<const N: usize>(
+    all: &Stream<N>,
+    each: &[Stream<N>],
+    shares: &[f64; N],
+    margin: f64,
+) -> f64 {
+    let each = each.iter().map(|stream| stream.share * gain(stream, shares, margin)).sum::<f64>();
+    TOGETHER * gain(all, shares, margin) + (1.0 - TOGETHER) * each
+}
+
 /// What the events of a stream have won over their stakes.
 fn gain<const N: usize>(stream: &Stream<N>, shares: &[f64; N], margin: f64) -> f64 {
     let values = stream.e_values(margin);
@@ -277,12 +288,12 @@ fn gain<const N: usize>(stream: &Stream<N>, shares: &[f64; N], margin: f64) -> f
 }
 
 /// Shares for the streams from `known` on. Nobody knows how many will come: the first `n` streams
-/// together have `n / (n + 1)`, equally if they come at once, and later ones divide what is left.
+/// together have `2 n / (2 n + 1)`, equally if they come at once, and later ones divide what is left.
 fn share_out<const N: usize>(streams: &mut [Stream<N>], known: usize) {
     let (before, after) = (known as f64, streams.len() as f64);
     let new = after - before;
     for stream in streams.iter_mut().skip(known) {
-        stream.share = (1.0 / (before + 1.0) - 1.0 / (after + 1.0)) / new;
+        stream.share = (1.0 / (2.0 * before + 1.0) - 1.0 / (2.0 * after + 1.0)) / new;
     }
 }
 

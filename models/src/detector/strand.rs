@@ -13,6 +13,12 @@ pub(super) struct Rules {
     pub(super) horizon: Duration,
 }
 
+/// The most that evidence of slowness may grow in a second, as a logarithm; where nothing came for longer, for
+/// so many seconds together at the most. One stall slows all requests of a second: a second is one witness,
+/// and a handful of them have to agree.
+const MOST_PER_SECOND: f64 = 2.0;
+const LONGEST_SPELL: f64 = 10.0;
+
 /// Page's search for the beginning of a deviation of known size.
 #[derive(Debug, Clone, Copy, Default)]
 struct Deviation {
@@ -25,6 +31,10 @@ struct Deviation {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Strand {
     pub(super) process: Process,
+    /// About latency.
+    of_time: bool,
+    /// When evidence was last taken in.
+    judged: Timestamp,
     /// Of the tick that is being taken in, or was last.
     pub(super) tick: Pair<Count>,
     /// Of the strata that ended in it, and what they say.
@@ -37,9 +47,11 @@ pub(super) struct Strand {
 }
 
 impl Strand {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp, of_time: bool) -> Self {
         Strand {
             process: Process::new(now),
+            of_time,
+            judged: now,
             tick: Pair::default(),
             ended: Pair::default(),
             ratios: LogRatios::default(),
@@ -70,6 +82,11 @@ impl Strand {
             return;
         }
         add(&mut self.total, &self.ended);
+        if self.of_time {
+            let spell = rules.now.since(self.judged).as_secs_f64().min(LONGEST_SPELL);
+            self.ratios = self.ratios.at_most(MOST_PER_SECOND * spell);
+        }
+        self.judged = rules.now;
         for (deviation, step) in self.deviations.iter_mut().zip(self.ratios.slight_and_gross()) {
             deviation.climb = (deviation.climb + step).max(0.0);
             if deviation.climb > 0.0 {

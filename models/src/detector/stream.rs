@@ -2,16 +2,17 @@
 
 use super::strand::{Rules, Strand};
 use super::tolerated;
-use crate::baseline::{RouteBaseline, THRESHOLDS};
+use crate::baseline::{Clumping, LIMITS, RouteBaseline, THRESHOLDS};
 use crate::evaluation::{Event, EventEvidence};
 use crate::kernel::{Count, LogRatios};
 use crate::outcome::Outcome;
+use crate::persistence::is_about_time;
 use crate::sample::{Pair, ProbeRound, Sample};
 use crate::time::Timestamp;
 use std::sync::Arc;
 
-/// The events of live traffic; the slow ones in the order of [`THRESHOLDS`].
-pub(super) const LIVE_EVENTS: [Event; 7] = [
+/// The events of live traffic; the slow ones in the order of [`LatencyProfile::limit`](crate::baseline::LatencyProfile).
+pub(super) const LIVE_EVENTS: [Event; 8] = [
     Event::Failure,
     Event::ClientError,
     Event::SlowerThanP50,
@@ -19,6 +20,7 @@ pub(super) const LIVE_EVENTS: [Event; 7] = [
     Event::SlowerThanP90,
     Event::SlowerThanP99,
     Event::SlowerThanP999,
+    Event::MuchSlower,
 ];
 const FIRST_SLOW: usize = 2;
 
@@ -35,8 +37,9 @@ pub(super) struct Stream<const N: usize> {
 }
 
 impl<const N: usize> Stream<N> {
-    pub(super) fn new(name: Arc<str>, now: Timestamp) -> Self {
-        Stream { name, share: 0.0, strands: [Strand::new(now); N] }
+    pub(super) fn new(name: Arc<str>, events: &[Event; N], now: Timestamp) -> Self {
+        let strands = events.map(|event| Strand::new(now, is_about_time(event)));
+        Stream { name, share: 0.0, strands }
     }
 
     pub(super) fn next_tick(&mut self) {
@@ -120,8 +123,8 @@ pub(super) fn live_counts(
     counts[1] = by_class(|sample| sample.outcomes.of(Outcome::ClientError));
     let timed =
         Pair { stable: samples.stable.latency.total(), canary: samples.canary.latency.total() };
-    for at in 0..THRESHOLDS.len() {
-        let Some(threshold) = usual.and_then(|usual| usual.latency.threshold(at)) else { continue };
+    for at in 0..LIMITS {
+        let Some(threshold) = usual.and_then(|usual| usual.latency.limit(at)) else { continue };
         counts[FIRST_SLOW + at] = Pair {
             stable: Count::new(timed.stable, samples.stable.latency.above(threshold)),
             canary: Count::new(
@@ -156,12 +159,28 @@ pub(super) fn probe_counts(
     [failed, slow]
 }
 
-/// Canary against stable in the same tick.
-pub(super) fn stratum_ratios<const N: usize>(
-    counts: &[Pair<Count>; N],
+/// Canary against stable in the same round.
+pub(super) fn round_ratios(
+    counts: &[Pair<Count>; PROBE_EVENTS.len()],
     margin: f64,
-) -> [LogRatios; N] {
+) -> [LogRatios; PROBE_EVENTS.len()] {
     counts.map(|counts| LogRatios::of_stratum(counts, margin))
+}
+
+/// Canary against stable at the same time. Slow answers that come together count for less.
+pub(super) fn stratum_ratios(
+    counts: &[Pair<Count>; LIVE_EVENTS.len()],
+    clumping: Clumping,
+    margin: f64,
+) -> [LogRatios; LIVE_EVENTS.len()] {
+    std::array::from_fn(|at| {
+        let Pair { stable, canary } = counts[at];
+        let ratios = LogRatios::of_stratum(counts[at], margin);
+        if at < FIRST_SLOW {
+            return ratios;
+        }
+        ratios.tempered(clumping.inflation(stable.trials, canary.trials))
+    })
 }
 
 /// Canary against what was usual for stable while it had users.
@@ -174,8 +193,17 @@ pub(super) fn history_ratios(
         let rate = match at {
             0 => usual.failures.upper(),
             1 => usual.client_errors.upper(),
-            slow => 1.0 - THRESHOLDS[slow - FIRST_SLOW],
+            slow => match THRESHOLDS.get(slow - FIRST_SLOW) {
+                Some(below) => 1.0 - below,
+                // How many of stable's are beyond twice its 99th percentile is not kept.
+                None => return LogRatios::default(),
+            },
         };
-        LogRatios::against_history(counts[at].canary, rate, margin)
+        let canary = counts[at].canary;
+        let ratios = LogRatios::against_history(canary, rate, margin);
+        if at < FIRST_SLOW {
+            return ratios;
+        }
+        ratios.tempered(usual.clumping.inflation(canary.trials, u64::MAX))
     })
 }

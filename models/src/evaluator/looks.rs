@@ -64,10 +64,10 @@ pub(super) fn probe_looks(
     (look, stable)
 }
 
-/// As many trials of stable as the canary had, with its usual share of the event.
-pub(super) fn usual_count(baseline: &BaselineProfile, fired: &EventEvidence, trials: u64) -> Count {
+/// Stable's usual share of the event that fired, 0 to 1; `None` where that is not known.
+pub(super) fn usual_rate(baseline: &BaselineProfile, fired: &EventEvidence) -> Option<f64> {
     let route = baseline.routes.iter().find(|known| *known.route == *fired.stream);
-    let rate = match fired.event {
+    match fired.event {
         Event::Failure => route.map_or(&baseline.failures, |route| &route.failures).mean(),
         Event::ClientError => route.and_then(|route| route.client_errors.mean()),
         Event::SlowerThanP50 => Some(1.0 - THRESHOLDS[0]),
@@ -75,9 +75,13 @@ pub(super) fn usual_count(baseline: &BaselineProfile, fired: &EventEvidence, tri
         Event::SlowerThanP90 => Some(1.0 - THRESHOLDS[2]),
         Event::SlowerThanP99 => Some(1.0 - THRESHOLDS[3]),
         Event::SlowerThanP999 => Some(1.0 - THRESHOLDS[4]),
-        Event::ProbeFailure | Event::ProbeSlower => None,
-    };
-    rate.map_or_else(Count::default, |rate| {
+        Event::MuchSlower | Event::ProbeFailure | Event::ProbeSlower => None,
+    }
+}
+
+/// As many trials of stable as the canary had, with its usual share of the event.
+pub(super) fn usual_count(baseline: &BaselineProfile, fired: &EventEvidence, trials: u64) -> Count {
+    usual_rate(baseline, fired).map_or_else(Count::default, |rate| {
         Count::new(trials, (trials as f64 * rate).round() as u64)
     })
 }

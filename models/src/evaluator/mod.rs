@@ -21,8 +21,8 @@ use crate::predictor::Predictor;
 use crate::sample::{Pair, ServiceTick};
 use crate::settings::{EvaluationSettings, Exposure};
 use crate::time::Timestamp;
-use crate::window::{LatencyWindow, Recent, Seen};
-use looks::{probe_looks, quantiles, seen_in, usual_count};
+use crate::window::{LatencyWindow, Recent, Seen, excess};
+use looks::{probe_looks, quantiles, seen_in, usual_count, usual_rate};
 use std::time::Duration;
 
 /// Episodes that wait for their label at the same time; older ones are given up.
@@ -31,6 +31,8 @@ const MOST_WATCHED: usize = 8;
 const MOST_EVIDENCE: usize = 12;
 /// An excess that is assumed where users are off the canary and nobody remembers why.
 const FORGOTTEN_EXCESS: f64 = 0.3;
+/// So many more of its requests above stable's usual 90th percentile (as a share): the canary is slow.
+const SLOW_EXCESS: f64 = 0.3;
 /// A bad second within this time keeps a suspicion alive, in seconds.
 const LATELY_WORSE: u64 = 30;
 
@@ -107,7 +109,9 @@ impl Evaluator {
         self.take_resources(tick);
         self.seen_in_stage += seen.failures().canary.trials;
         self.follow(now, tick, &seen);
-        if is_failing_too(told(self.recent.sum(now, 10).failures()), &self.baseline) {
+        if is_failing_too(told(self.recent.sum(now, 10).failures()), &self.baseline)
+            || self.open.as_ref().is_some_and(Open::is_shared)
+        {
             self.shared_at = Some(now);
             if let Some(open) = &mut self.open {
                 open.persistence.restart(now);
@@ -164,6 +168,10 @@ impl Evaluator {
         if let Some(open) = &mut self.open {
             let (look, stable) = look_of(open.fired.event);
             open.persistence.take_probes(now, look, stable);
+            if let Some(present) = &mut open.present {
+                let seen = self.detector.last_tick(&open.fired.stream, open.fired.event).stable;
+                present.add(seen, Duration::from_millis(tick.span_ms));
+            }
             open.probes.stable.add(seen.probe.stable);
             open.probes.canary.add(seen.probe.canary);
             open.outcomes.merge(&seen.outcomes.canary);
@@ -191,6 +199,11 @@ impl Evaluator {
         self.exposure.weight > 0.0 && !self.exposure.withdrawn
     }
 
+    /// Whether the canary is slow now, and stable is not.
+    fn is_slow(&self, now: Timestamp) -> bool {
+        excess(self.recent.sum(now, 10).slow()).is_some_and(|more| more >= SLOW_EXCESS)
+    }
+
     fn stable_is_failing(&self, now: Timestamp) -> bool {
         let stable = self.recent.sum(now, 10).failures().stable;
         stable.hits >= 3 && stable.rate().is_some_and(|rate| rate >= outage_above(&self.baseline))
@@ -211,7 +224,12 @@ impl Evaluator {
             outage_above(&self.baseline),
         );
         evidence.cpu_ratio = cpu_ratio(&self.cpu, &self.baseline);
-        self.open = Some(Open::new(now, fired.clone()));
+        let mut open = Open::new(now, fired.clone());
+        if self.historical && on_users {
+            let usual = usual_rate(&self.baseline, &fired).unwrap_or_default();
+            open.hold_against_the_past(usual);
+        }
+        self.open = Some(open);
         self.forgotten = None;
         if self.watched.len() == MOST_WATCHED {
             self.watched.remove(0);
@@ -272,8 +290,11 @@ impl Evaluator {
         let since_alarm = now.since(persistence.since());
         // Without an episode nobody knows what failed: as for a part of the answers.
         let patience = self.open.as_ref().map_or_else(
-            || patience(OutcomeCounts::default(), false, false),
-            |open| patience(open.outcomes, is_about_time(open.fired.event), self.is_exposed()),
+            || patience(OutcomeCounts::default(), false, false, false),
+            |open| {
+                let of_time = is_about_time(open.fired.event);
+                patience(open.outcomes, of_time, self.is_slow(now), self.is_exposed())
+            },
         );
         Some(Suspicion {
             since_alarm,

@@ -19,6 +19,11 @@ use std::time::Duration;
 /// Odds ratios that are played against the margin; those at or below the margin sit out.
 const ALTERNATIVES: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0];
 
+/// Shares of the stake on them, in proportion: the outermost seldom win.
+const WEIGHTS: [f64; ALTERNATIVES.len()] = [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5];
+/// Share of the stake that is played at once; the rest is spread over the horizon, for faults that come later.
+const AT_ONCE: f64 = 0.25;
+
 /// Capital of one alternative is cut off here: a cut can only lower the e-value.
 const MOST_CAPITAL: f64 = 1e60;
 
@@ -71,6 +76,17 @@ impl LogRatios {
         }))
     }
 
+    /// The same evidence for requests that are not independent: the counts vary `inflation` (at least 1) times as
+    /// much. A power below one of something with expectation at most 1 has that too (Jensen).
+    pub(crate) fn tempered(self, inflation: f64) -> Self {
+        LogRatios(self.0.map(|ratio| ratio / inflation))
+    }
+
+    /// No alternative wins more than `most` (logarithm): a cut can only lower the expectation.
+    pub(crate) fn at_most(self, most: f64) -> Self {
+        LogRatios(self.0.map(|ratio| ratio.min(most)))
+    }
+
     /// Adds another stratum of the same tick.
     pub(crate) fn add(&mut self, other: &LogRatios) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
@@ -85,7 +101,7 @@ impl LogRatios {
     }
 }
 
-/// One e-process: capital betted on every alternative, half of it at once, half spread over the
+/// One e-process: capital betted on every alternative, a part of it at once, the rest spread over the
 /// horizon so that a change long after the start is met with fresh capital.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Process {
@@ -115,7 +131,7 @@ impl Process {
         }
         let age = now.since(self.began).as_secs_f64();
         let passed = if age < horizon.as_secs_f64() { age / horizon.as_secs_f64() } else { 1.0 };
-        let stake = (0.5 + 0.5 * passed - self.staked).max(0.0);
+        let stake = (AT_ONCE + (1.0 - AT_ONCE) * passed - self.staked).max(0.0);
         self.staked += stake;
         for (capital, ratio) in self.capital.iter_mut().zip(ratios.0) {
             // Ratio 0 is the rule for alternatives that sit out and ticks without events.
@@ -126,12 +142,14 @@ impl Process {
 
     /// The e-value now: how many times better "worse by more than the margin" explains what came.
     pub(crate) fn e_value(&self, margin: f64) -> f64 {
-        let playing = ALTERNATIVES.iter().zip(self.capital).filter(|(psi, _)| **psi > margin);
-        let (count, sum) =
-            playing.fold((0.0, 0.0), |(n, sum), (_, capital)| (n + 1.0, sum + capital));
-        if count == 0.0 {
+        let weighed = ALTERNATIVES.iter().zip(WEIGHTS).zip(self.capital);
+        let playing = weighed.filter(|((psi, _), _)| **psi > margin);
+        let (weights, sum) = playing.fold((0.0, 0.0), |(weights, sum), ((_, weight), capital)| {
+            (weights + weight, sum + weight * capital)
+        });
+        if weights == 0.0 {
             return 1.0;
         }
-        sum / count + (1.0 - self.staked)
+        sum / weights + (1.0 - self.staked)
     }
 }

@@ -6,6 +6,9 @@ use crate::outcome::Outcome;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Requests of users per second that the canary gets at the least.
+const LEAST_CANARY: f64 = 0.2;
+
 /// What a service is like while nothing is wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceShape {
@@ -102,9 +105,12 @@ impl ServiceShape {
             (0..routes).map(|route| vec![route]).collect()
         };
         let latency = |dice: &mut Dice| Latency::log_normal(median * dice.scale(0.5, 3.0), sigma);
+        let requests_per_second = dice.scale(2.0, 400.0);
+        let weight: f64 = dice.pick(0.01, &[0.02, 0.05, 0.1, 0.1, 0.25, 0.5]);
         ServiceShape {
-            requests_per_second: dice.scale(2.0, 400.0),
-            weight: dice.pick(0.01, &[0.02, 0.05, 0.1, 0.1, 0.25, 0.5]),
+            requests_per_second,
+            // With less nothing can be said in half an hour, whoever says it.
+            weight: weight.max(LEAST_CANARY / requests_per_second),
             error_rate: dice.scale(0.0005, 0.006),
             error_classes: vec![(1.0, Outcome::ServerError)],
             client_error_rate: dice.scale(0.001, 0.05),

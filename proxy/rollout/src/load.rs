@@ -12,6 +12,9 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// closed and machines may have been given back.
 const HALF_LIFE: Duration = Duration::from_secs(600);
 
+/// With fewer requests of users per second the canary is judged by probes as much as by them.
+const QUIET: f64 = 2.0;
+
 /// What is left of an observation's weight in a share after the next one: about the last twenty count.
 const FADING: f64 = 0.9;
 
@@ -87,6 +90,12 @@ impl Load {
         }
     }
 
+    /// Whether so few users are on the canary that probes have to make up for them.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let (stable, all) = self.rates.unwrap_or_else(|| self.rates_so_far());
+        all - stable < QUIET
+    }
+
     fn rates_so_far(&self) -> (f64, f64) {
         let seconds = self.span.as_secs_f64();
         if seconds == 0.0 {
@@ -143,6 +152,17 @@ mod tests {
         let samples = Pair { stable: sample(stable, 0), canary: sample(canary - failed, failed) };
         let live = vec![LiveSample { route: "shop".into(), samples }];
         ServiceTick { span_ms, live, ..ServiceTick::default() }
+    }
+
+    #[test]
+    fn a_canary_with_a_request_or_two_per_second_is_quiet() {
+        let quiet = |canary| {
+            let mut load = Load::default();
+            (0..6).for_each(|second| load.observe(at(second), &tick(1000, 20, canary, 0)));
+            load.is_quiet()
+        };
+        assert!(quiet(0) && quiet(1));
+        assert!(!quiet(2) && !quiet(40));
     }
 
     fn at(second: u64) -> Timestamp {

@@ -281,6 +281,7 @@ impl ServiceRollout {
                 }
                 match self.last.as_ref().map(|evaluation| evaluation.verdict) {
                     Some(Verdict::InsufficientEvidence) => Urgency::Raised,
+                    _ if self.load.is_quiet() => Urgency::Raised,
                     _ => Urgency::Routine,
                 }
             }

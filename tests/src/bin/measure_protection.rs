@@ -95,7 +95,24 @@ async fn run(case: &Case) -> anyhow::Result<Value> {
         "restored_s": seconds("restored"),
         "withdrawals": events.iter().filter(|event| event["kind"] == "withdrawn").count(),
         "users_on_canary_after_publish": late,
+        // Above all for a healthy canary: what was held against it.
+        "why": said(&events),
     }))
+}
+
+/// What the decisions about users said, each with its time in seconds after the first event.
+fn said(events: &[Value]) -> Vec<String> {
+    let first = events.first().and_then(|event| event["at"].as_u64()).unwrap_or_default();
+    let decisions = ["anomaly_detected", "withdrawn", "restored", "rolled_back"];
+    events
+        .iter()
+        .filter(|event| decisions.iter().any(|kind| event["kind"] == *kind))
+        .map(|event| {
+            let after = event["at"].as_u64().unwrap_or_default().saturating_sub(first) as f64 / 1e3;
+            let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+            format!("{after:.1} s {}: {}", text("kind"), text("text"))
+        })
+        .collect()
 }
 
 /// Smallest, median and largest of a field over the runs that have it, and how many have it.

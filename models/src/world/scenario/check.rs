@@ -27,6 +27,7 @@ const LATENCY: Allowed = Allowed(1e-6, 60.0, "a latency from 1 us to a minute, l
 const SIGMA: Allowed = Allowed(0.01, 3.0, "a deviation of the logarithm, like 0.5");
 const RATE: Allowed = Allowed(0.0, 1e6, "a rate per second");
 const AMOUNT: Allowed = Allowed(0.0, 1e15, "an amount");
+const MARGIN: Allowed = Allowed(1.0, 10.0, "an odds ratio from 1 to 10");
 const PROPORTION: Allowed = Allowed(1e-6, 1e6, "a proportion above zero");
 
 struct Check<'f> {
@@ -45,13 +46,10 @@ pub(super) fn check(file: &File) -> Result<Option<Truth>, Mistake> {
         }
         check.range(number.get_ref(), number.span())?;
     }
-    if let Some(lasts) = &file.lasts {
-        check.one(lasts, &LENGTH)?;
-        if !matches!(lasts.get_ref(), Number::Fixed(_)) {
-            let message = "all plays of a scenario last equally long";
-            return Err(Mistake::new(lasts.span(), message, "write a duration, like \"30m\""));
-        }
-    }
+    let same = "all plays of a scenario last equally long";
+    check.fixed(&file.lasts, &LENGTH, same, "write a duration, like \"30m\"")?;
+    let same = "all releases of a scenario are judged by the same margin";
+    check.fixed(&file.margin, &MARGIN, same, "write a number, like 1.25")?;
     check.service(&file.service)?;
     check.amount(&file.traffic.swing, &SHARE)?;
     check.amount(&file.traffic.period, &LENGTH)?;
@@ -97,6 +95,16 @@ impl Check<'_> {
 
     fn amount(&self, amount: &Amount, allowed: &Allowed) -> Checked {
         amount.as_ref().map_or(Ok(()), |number| self.one(number, allowed))
+    }
+
+    /// The same for all plays.
+    fn fixed(&self, amount: &Amount, allowed: &Allowed, why: &str, help: &str) -> Checked {
+        let Some(number) = amount else { return Ok(()) };
+        self.one(number, allowed)?;
+        match number.get_ref() {
+            Number::Fixed(_) => Ok(()),
+            _ => Err(Mistake::new(number.span(), why, help)),
+        }
     }
 
     fn service(&self, service: &Service) -> Checked {

@@ -17,6 +17,7 @@ pub(super) type Amount = Option<Spanned<Number>>;
 pub(super) struct File {
     pub(super) about: Spanned<String>,
     pub(super) lasts: Amount,
+    pub(super) margin: Amount,
     #[serde(default)]
     pub(super) share: u32,
     pub(super) truth: Option<TruthWord>,

@@ -12,7 +12,7 @@ pub use error::ScenarioError;
 
 use super::Truth;
 use error::Mistake;
-use file::File;
+use file::{Amount, File};
 use number::Number;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -80,15 +80,24 @@ impl Scenario {
 
     /// How long one play lasts.
     pub fn lasts(&self) -> Duration {
-        match self.file.lasts.as_ref().map(|lasts| lasts.get_ref()) {
-            Some(Number::Fixed(seconds)) => Duration::from_secs_f64(*seconds),
-            _ => HALF_AN_HOUR,
-        }
+        fixed(&self.file.lasts).map_or(HALF_AN_HOUR, Duration::from_secs_f64)
+    }
+
+    /// The odds ratio that its releases are judged by, where it is not the default.
+    pub fn margin(&self) -> Option<f64> {
+        fixed(&self.file.margin)
     }
 
     /// Scenarios of one seed shall not share their draws.
     pub(super) fn salt(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(self.name.as_bytes())
+    }
+}
+
+fn fixed(amount: &Amount) -> Option<f64> {
+    match amount.as_ref()?.get_ref() {
+        Number::Fixed(number) => Some(*number),
+        _ => None,
     }
 }
 
@@ -138,6 +147,7 @@ const SHIPPED: &[(&str, &str)] = shipped![
     "shared_outage"
     "traffic_spike"
     "diurnal"
+    "busy_machine"
     "healthy"
     "yardstick_0_4"
     "yardstick_1"

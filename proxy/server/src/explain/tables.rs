@@ -81,6 +81,7 @@ const fn name(event: Event) -> &'static str {
         Event::SlowerThanP90 => "over p90",
         Event::SlowerThanP99 => "over p99",
         Event::SlowerThanP999 => "over p99.9",
+        Event::MuchSlower => "over 2 x p99",
         Event::ProbeFailure => "probe failed",
         Event::ProbeSlower => "probe slower",
     }

@@ -64,6 +64,7 @@ pub(crate) const fn event(event: Event) -> &'static str {
         Event::SlowerThanP90 => "answers slower than stable's 90th percentile",
         Event::SlowerThanP99 => "answers slower than stable's 99th percentile",
         Event::SlowerThanP999 => "answers slower than stable's 99.9th percentile",
+        Event::MuchSlower => "answers slower than twice stable's 99th percentile",
         Event::ProbeFailure => "probe rounds in which only this version failed",
         Event::ProbeSlower => "probe rounds in which this version was clearly the slower",
     }

@@ -65,7 +65,7 @@ impl Proxy {
     ) -> anyhow::Result<Proxy> {
         let world = World::of_scenario(scenario, seed);
         let lasts = scenario.lasts();
-        let plan = plan(world.service(), lasts)?;
+        let plan = plan(world.service(), scenario)?;
         let model = predictor.filter(|_| conduct.predictor);
         let set = conduct.set(&plan);
         let (controller, outputs) = Controller::new(EPOCH, set, Vec::new(), model);
@@ -248,9 +248,12 @@ impl Conduct {
     }
 }
 
-/// The product's defaults, with one stage at the scenario's canary share that is not over before
+/// The product's defaults, with one stage of users at the scenario's canary share that is not over before
 /// the scenario is.
-fn plan(service: &ServiceShape, lasts: Duration) -> anyhow::Result<Plan> {
+fn plan(service: &ServiceShape, scenario: &Scenario) -> anyhow::Result<Plan> {
+    // The product's default: where probes watch, nobody is exposed for the first minute.
+    let first = if service.probe_rate > 0.0 { r#"{ weight = 0, hold = "1m" }, "# } else { "" };
+    let margin = scenario.margin().map_or_else(String::new, |margin| format!("margin = {margin}"));
     let text = format!(
         r#"
         [listener.web]
@@ -264,10 +267,11 @@ fn plan(service: &ServiceShape, lasts: Duration) -> anyhow::Result<Plan> {
         version = "2.0"
         endpoints = ["127.0.0.1:2"]
         [service.{SERVICE}.rollout]
-        stages = [{{ weight = {}, hold = "{}s" }}]
+        stages = [{first}{{ weight = {}, hold = "{}s" }}]
+        {margin}
         "#,
         weight(service).percent(),
-        lasts.as_secs() + 1,
+        scenario.lasts().as_secs() + 1,
     );
     let settings = serinus_config::parse(&text, Path::new("simulated.toml"))?;
     let mut plan = settings.plan();
