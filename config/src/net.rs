@@ -82,7 +82,7 @@ fn split_port(text: &str) -> (&str, Option<&str>) {
 }
 
 /// A host name or IP address without wildcard, in the characters that they are made of.
-fn is_host(host: &str) -> bool {
+pub(crate) fn is_host(host: &str) -> bool {
     let ip = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Some(ip) = ip {
         return ip.parse::<std::net::Ipv6Addr>().is_ok();
@@ -97,6 +97,13 @@ fn is_host(host: &str) -> bool {
 /// An upstream: `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint(pub(crate) String);
+
+impl Endpoint {
+    /// Its host, without brackets and port.
+    pub(crate) fn host(&self) -> &str {
+        split_port(&self.0).0.trim_matches(['[', ']'])
+    }
+}
 
 impl Text for Endpoint {
     const WHAT: &'static str = "an endpoint";

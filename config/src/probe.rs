@@ -103,6 +103,8 @@ pub struct Expect {
     pub css: Vec<CssAssertion>,
     /// Headers.
     pub headers: Vec<HeaderAssertion>,
+    /// The certificate that the endpoint shows stays valid for so many days more, at least.
+    pub certificate_days_left: Option<u32>,
     /// The canary's body is stable's, but for what may differ.
     pub same_as_stable: Option<Differences>,
 }

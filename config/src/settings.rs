@@ -81,10 +81,88 @@ pub struct ListenerSettings {
     pub address: SocketAddr,
     /// Certificates, chosen by SNI; empty for plain HTTP. Paths are resolved against the file's folder.
     pub certificates: Vec<CertificateSettings>,
+    /// What a TLS listener asks of its clients, and tells them.
+    pub tls: ListenerTlsSettings,
+    /// The port of HTTPS that clients are sent to; none where they are served here.
+    pub https_redirect: Option<u16>,
+    /// HTTP/2 without TLS for clients that begin with it.
+    pub h2c: bool,
     /// Longest wait for a complete request header.
     pub header_timeout: Duration,
     /// Longest idle time of a kept connection.
     pub keepalive_timeout: Duration,
+}
+
+/// `[listener.NAME.tls]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTlsSettings {
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// What is offered, in order of preference; never empty.
+    pub alpn: Vec<AlpnProtocol>,
+    /// Strict-Transport-Security; none: not sent.
+    pub hsts: Option<HstsSettings>,
+    /// Certificates of clients; none: not asked for.
+    pub client_certificate: Option<ClientCertificateSettings>,
+}
+
+impl Default for ListenerTlsSettings {
+    fn default() -> Self {
+        ListenerTlsSettings {
+            min_version: TlsVersion::Tls12,
+            alpn: vec![AlpnProtocol::Http2, AlpnProtocol::Http11],
+            hsts: None,
+            client_certificate: None,
+        }
+    }
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2 and 1.3
+    Tls12,
+    /// 1.3 alone
+    Tls13,
+}
+
+/// A protocol that is offered in the TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlpnProtocol {
+    /// HTTP/2
+    Http2,
+    /// HTTP/1.1
+    Http11,
+}
+
+impl AlpnProtocol {
+    /// As it stands in the handshake.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AlpnProtocol::Http2 => "h2",
+            AlpnProtocol::Http11 => "http/1.1",
+        }
+    }
+}
+
+/// Strict-Transport-Security (RFC 6797).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HstsSettings {
+    /// How long browsers remember it.
+    pub max_age: Duration,
+    /// Names below the host, too.
+    pub include_subdomains: bool,
+    /// May be put on browsers' lists.
+    pub preload: bool,
+}
+
+/// Certificates of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificateSettings {
+    /// Who may have signed them, PEM.
+    pub authorities: PathBuf,
+    /// Whether clients without one are turned away.
+    pub required: bool,
 }
 
 /// A certificate and its key, PEM.
@@ -116,6 +194,42 @@ pub struct PoolSettings {
     pub version: String,
     /// `host:port`, never empty.
     pub endpoints: Vec<String>,
+    /// How they are spoken to.
+    pub transport: TransportSettings,
+}
+
+/// How endpoints are spoken to; by default HTTP/1.1 without TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TransportSettings {
+    /// None for cleartext.
+    pub tls: Option<UpstreamTlsSettings>,
+    /// The version of HTTP.
+    pub protocol: UpstreamProtocol,
+}
+
+/// What an upstream speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1, with or without TLS.
+    #[default]
+    Http1,
+    /// HTTP/2 over TLS.
+    Http2,
+    /// HTTP/2 without TLS, without asking first.
+    Http2Cleartext,
+}
+
+/// TLS towards endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTlsSettings {
+    /// The name that is asked for and that the certificate must carry; never empty.
+    pub server_name: String,
+    /// Who may have signed the certificate, PEM; none for those that the machine trusts.
+    pub authorities: Option<PathBuf>,
+    /// Chain and key, PEM, for endpoints that ask.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// Whether the certificate is checked at all.
+    pub verify: bool,
 }
 
 /// Upstream timeouts.

@@ -1,6 +1,9 @@
 //! What a file may say, and what becomes of it.
 
-use serinus_config::{Action, Body, Capture, Settings, Template, ValueCheck, parse};
+use serinus_config::{
+    Action, Body, Capture, HstsSettings, Settings, Template, TransportSettings, UpstreamProtocol,
+    UpstreamTlsSettings, ValueCheck, parse,
+};
 use serinus_rollout::{Mode, OnAnomaly, RolloutPolicy};
 use serinus_routing::{Sticky, Variant};
 use std::path::Path;
@@ -237,4 +240,54 @@ fn paths_start_from_the_folder_of_the_file() {
     let there = settings("conf/serinus.toml");
     assert_eq!(there.server.state_dir, Path::new("conf/serinus-state"));
     assert_eq!(there.listeners[1].certificates[0].key, Path::new("conf/certs/shop.key"));
+}
+
+#[test]
+fn a_pool_is_spoken_to_as_it_says_itself_or_else_as_its_service_says() {
+    let settings = settings(
+        r#"
+        [listener.web]
+        address = "127.0.0.1:0"
+        https_redirect = 8443
+        [listener.tls]
+        address = "127.0.0.1:1"
+        certificate = [{ cert = "a.pem", key = "a.key" }]
+        tls = { hsts = {} }
+        [route.all]
+        service = "shop"
+        [service.shop]
+        tls = { ca = "ca.pem", client_cert = "c.pem", client_key = "c.key" }
+        protocol = "h2"
+        stable = { version = "1", endpoints = ["[::1]:1", "[::1]:2"] }
+        canary = { version = "2", endpoints = ["b:1", "c:1"], tls = false, protocol = "h2c" }
+        "#,
+    );
+    assert_eq!(settings.listeners[0].https_redirect, Some(8443));
+    let year = Duration::from_secs(365 * 86_400);
+    let hsts = HstsSettings { max_age: year, include_subdomains: false, preload: false };
+    assert_eq!(settings.listeners[1].tls.hsts, Some(hsts));
+    let service = &settings.services[0];
+    let tls = UpstreamTlsSettings {
+        server_name: "::1".to_owned(),
+        authorities: Some("/etc/serinus/ca.pem".into()),
+        client_certificate: Some(("/etc/serinus/c.pem".into(), "/etc/serinus/c.key".into())),
+        verify: true,
+    };
+    let protocol = UpstreamProtocol::Http2;
+    assert_eq!(service.stable.transport, TransportSettings { tls: Some(tls), protocol });
+    let cleartext = TransportSettings { tls: None, protocol: UpstreamProtocol::Http2Cleartext };
+    assert_eq!(service.canary.as_ref().unwrap().transport, cleartext);
+}
+
+#[test]
+fn who_asks_for_no_verification_is_warned() {
+    let settings = settings(
+        r#"
+        listener.web.address = "127.0.0.1:0"
+        route.all.service = "shop"
+        service.shop.stable = { endpoints = ["10.0.0.1:443", "10.0.0.2:443"], tls = { verify = false } }
+        "#,
+    );
+    assert_eq!(settings.warnings.len(), 1);
+    assert!(settings.warnings[0].contains("anybody may answer"), "{:?}", settings.warnings);
 }

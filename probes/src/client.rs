@@ -1,12 +1,12 @@
-//! HTTP/1.1 over one connection at a time, every phase on the stopwatch.
+//! HTTP over one connection at a time, every phase on the stopwatch.
 
 use crate::phases::{Phase, Stopwatch};
+use crate::sender::Sender;
 use crate::target::{Target, Tls};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serinus_models::Outcome;
 use std::io;
@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The most that is read of one body, in bytes.
 pub(crate) const BODY_CAP: usize = 1 << 20;
@@ -23,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// End of the certificate that the endpoint showed, in seconds since 1970; none without TLS.
+    pub(crate) certificate_end: Option<i64>,
 }
 
 /// What is known of a step's exchanges while they go on: it must outlive one that is cut short.
@@ -69,14 +72,16 @@ impl ExchangeError {
 /// Sends requests to one endpoint, keeping the connection from one to the next where the server does.
 pub(crate) struct Client<'a> {
     target: &'a Target,
-    kept: Option<SendRequest<Full<Bytes>>>,
+    kept: Option<Sender>,
+    /// Of the connection.
+    certificate_end: Option<i64>,
     /// The task that moves the connection's bytes; dropped with the client.
     driver: JoinSet<()>,
 }
 
 impl<'a> Client<'a> {
     pub(crate) fn new(target: &'a Target) -> Self {
-        Client { target, kept: None, driver: JoinSet::new() }
+        Client { target, kept: None, certificate_end: None, driver: JoinSet::new() }
     }
 
     /// One request, one whole answer.
@@ -89,7 +94,7 @@ impl<'a> Client<'a> {
             && sender.ready().await.is_ok()
         {
             progress.watch.enter(Phase::Processing);
-            match sender.try_send_request(request.clone()).await {
+            match sender.try_send(request.clone()).await {
                 Ok(response) => {
                     progress.reused = !progress.opened;
                     return self.receive(sender, response, progress).await;
@@ -108,16 +113,19 @@ impl<'a> Client<'a> {
         }
         let mut sender = self.connect(progress).await?;
         progress.watch.enter(Phase::Processing);
-        match sender.send_request(request).await {
+        match sender.try_send(request).await {
             Ok(response) => self.receive(sender, response, progress).await,
-            Err(source) => Err(ExchangeError::Broken { during: "before an answer", source }),
+            Err(error) => {
+                let source = error.into_error();
+                Err(ExchangeError::Broken { during: "before an answer", source })
+            }
         }
     }
 
     async fn connect(
         &mut self,
         progress: &mut Progress,
-    ) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
+    ) -> Result<Sender, ExchangeError> {
         let endpoint = || self.target.endpoint.clone();
         (progress.opened, progress.reused) = (true, false);
         progress.watch.enter(Phase::Resolve);
@@ -135,12 +143,14 @@ impl<'a> Client<'a> {
         .map_err(|source| ExchangeError::Connect { endpoint: endpoint(), source })?;
         match &self.target.tls {
             None => self.handshake(stream).await,
-            Some(Tls { config, name }) => {
+            Some(Tls { config, name, .. }) => {
                 progress.watch.enter(Phase::Tls);
                 let stream = TlsConnector::from(config.clone())
                     .connect(name.clone(), stream)
                     .await
                     .map_err(|source| ExchangeError::Tls { endpoint: endpoint(), source })?;
+                let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                self.certificate_end = shown.and_then(|certificate| end(certificate));
                 self.handshake(stream).await
             }
         }
@@ -149,21 +159,16 @@ impl<'a> Client<'a> {
     async fn handshake(
         &mut self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|source| ExchangeError::Broken { during: "before an answer", source })?;
+    ) -> Result<Sender, ExchangeError> {
         self.driver.abort_all();
-        self.driver.spawn(async move {
-            // What goes wrong on the connection comes out of the request that was using it.
-            let _ = connection.await;
-        });
-        Ok(sender)
+        Sender::handshake(TokioIo::new(stream), self.target.http2, &mut self.driver)
+            .await
+            .map_err(|source| ExchangeError::Broken { during: "before an answer", source })
     }
 
     async fn receive(
         &mut self,
-        sender: SendRequest<Full<Bytes>>,
+        sender: Sender,
         response: Response<Incoming>,
         progress: &mut Progress,
     ) -> Result<Answer, ExchangeError> {
@@ -184,6 +189,17 @@ impl<'a> Client<'a> {
         }
         progress.watch.stop();
         self.kept = Some(sender);
-        Ok(Answer { status: head.status, headers: head.headers, body: body.freeze() })
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.freeze(),
+            certificate_end: self.certificate_end,
+        })
     }
+}
+
+/// The end of a certificate's validity, in seconds since 1970.
+fn end(certificate: &[u8]) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
 }

@@ -5,6 +5,7 @@ use crate::template::Templates;
 use crate::value;
 use serinus_config::{Expect, MaxPhases};
 use serinus_models::Outcome;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why a step failed.
 #[derive(Debug)]
@@ -88,7 +89,18 @@ fn rest(expect: &Expect, received: &Received<'_>, templates: &Templates) -> Resu
     for assertion in &expect.css {
         value::css(assertion, received, templates)?;
     }
+    if let Some(least) = expect.certificate_days_left {
+        certificate(least, received.answer.certificate_end)?;
+    }
     latency(expect, received)
+}
+
+fn certificate(least: u32, end: Option<i64>) -> Result<(), String> {
+    let expected = format!("expected a certificate that is valid for {least} days more");
+    let Some(end) = end else { return Err(format!("{expected}, got none: there is no TLS")) };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    let left = (end - now).div_euclid(86_400);
+    if left >= i64::from(least) { Ok(()) } else { Err(format!("{expected}, got one with {left}")) }
 }
 
 fn latency(expect: &Expect, received: &Received<'_>) -> Result<(), String> {

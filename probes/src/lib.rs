@@ -4,6 +4,7 @@
 //! the same moment with the same inputs; [`ResourceReader`] reads CPU, memory and restarts from the
 //! endpoints' Prometheus pages. See README.md for how probes are written.
 
+mod any_certificate;
 mod capture;
 mod client;
 mod cookies;
@@ -23,6 +24,7 @@ mod run;
 mod sameness;
 mod scheduler;
 mod secrets;
+mod sender;
 mod target;
 mod template;
 mod usage;

@@ -1,7 +1,7 @@
 //! Which probes run against what, from the configuration.
 
 use crate::pace::Cadence;
-use crate::target::Target;
+use crate::target::{Target, TlsError};
 use serinus_config::{
     Action, Body, Expect, PoolSettings, ProbeDefinition, RouteSettings, ServiceSettings, Settings,
     Step, Template,
@@ -39,27 +39,31 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn of(pool: &PoolSettings) -> Pool {
-        let targets = pool.endpoints.iter().map(Target::plain).collect();
-        Pool { version: pool.version.clone(), targets }
+    pub(crate) fn of(pool: &PoolSettings) -> Result<Pool, TlsError> {
+        Ok(Pool { version: pool.version.clone(), targets: Target::all_of(pool)? })
     }
 }
 
 impl ServiceProbes {
     /// Every service of a configuration.
-    pub fn of(settings: &Settings) -> Vec<ServiceProbes> {
+    ///
+    /// # Errors
+    /// A certificate or key that cannot be used.
+    pub fn of(settings: &Settings) -> Result<Vec<ServiceProbes>, TlsError> {
         let probes_of = |service: &ServiceSettings| {
             settings.probes.iter().filter(|probe| probe.service == service.name).cloned().collect()
         };
         settings
             .services
             .iter()
-            .map(|service| ServiceProbes {
-                service: service.name.as_str().into(),
-                stable: Pool::of(&service.stable),
-                canary: service.canary.as_ref().map(Pool::of),
-                probes: probes_of(service),
-                plain: plain(&service.name, &settings.routes).map(Arc::new),
+            .map(|service| {
+                Ok(ServiceProbes {
+                    service: service.name.as_str().into(),
+                    stable: Pool::of(&service.stable)?,
+                    canary: service.canary.as_ref().map(Pool::of).transpose()?,
+                    probes: probes_of(service),
+                    plain: plain(&service.name, &settings.routes).map(Arc::new),
+                })
             })
             .collect()
     }

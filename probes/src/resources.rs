@@ -4,13 +4,13 @@ use crate::client::{Client, Progress};
 use crate::exposition;
 use crate::marks::PROBE_AGENT;
 use crate::plan::Pool;
-use crate::target::Target;
+use crate::target::{Target, TlsError};
 use crate::usage::{Reading, Usage};
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
-use serinus_config::Settings;
+use serinus_config::{ResourceSettings, ServiceSettings, Settings};
 use serinus_models::{Pair, Resources};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,18 +39,24 @@ pub struct ServiceResources {
 
 impl ServiceResources {
     /// Every service of a configuration that says where its endpoints tell.
-    pub fn of(settings: &Settings) -> Vec<ServiceResources> {
-        let service = |service: &serinus_config::ServiceSettings| {
-            let resources = service.resources.as_ref()?;
-            Some(ServiceResources {
+    ///
+    /// # Errors
+    /// A certificate or key that cannot be used.
+    pub fn of(settings: &Settings) -> Result<Vec<ServiceResources>, TlsError> {
+        let told = settings
+            .services
+            .iter()
+            .filter_map(|service| Some((service, service.resources.as_ref()?)));
+        let service = |(service, resources): (&ServiceSettings, &ResourceSettings)| {
+            Ok(ServiceResources {
                 service: service.name.as_str().into(),
                 path: resources.scrape.clone(),
                 interval: resources.interval,
-                stable: Pool::of(&service.stable),
-                canary: service.canary.as_ref().map(Pool::of),
+                stable: Pool::of(&service.stable)?,
+                canary: service.canary.as_ref().map(Pool::of).transpose()?,
             })
         };
-        settings.services.iter().filter_map(service).collect()
+        told.map(service).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a step expects to come back.
 
 use crate::collection::OneOrMany;
-use crate::number::Length;
+use crate::number::{Length, Whole};
 use crate::pattern::{
     CssSelector, JsonPath, JsonSchemaDocument, Pattern, StatusCodes, TemplateText,
 };
@@ -34,6 +34,8 @@ table! {
         css: Vec<At<CssRuleFile>>,
         /// Rules for headers.
         header: Vec<At<HeaderRuleFile>>,
+        /// Days for which the endpoint's certificate must stay valid, at least. For services with TLS.
+        certificate_days_left: Whole<1, 3650>,
         /// true, or what may differ: the canary's body is stable's.
         same_as_stable: SameAsStable,
     }
@@ -123,6 +125,7 @@ impl ExpectFile {
             json_schema: self.json_schema.map(|at| at.value.0),
             css: css?,
             headers: headers?,
+            certificate_days_left: self.certificate_days_left.map(|at| at.value.0),
             same_as_stable: self.same_as_stable.and_then(|at| at.value.0),
         })
     }

@@ -4,8 +4,9 @@ use crate::collection::Map;
 use crate::net::Name;
 use crate::number::Length;
 use crate::read::Surroundings;
+use crate::read::listener_tls::{HttpsRedirect, ListenerTlsFile};
 use crate::reader::{At, Reader, fault};
-use crate::settings::{CertificateSettings, ListenerSettings};
+use crate::settings::{CertificateSettings, ListenerSettings, ListenerTlsSettings};
 use crate::table::table;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,12 @@ table! {
         @required address: SocketAddr,
         /// Certificates, chosen by SNI, the first where none fits; without one the listener speaks plain HTTP.
         certificate: Vec<At<CertificateFile>>,
+        /// What a TLS listener asks of its clients, and tells them.
+        tls: ListenerTlsFile,
+        /// Send clients to HTTPS: true for port 443, or the port. For listeners without certificate.
+        https_redirect: HttpsRedirect = false,
+        /// Speak HTTP/2 without TLS with clients that begin with it. For listeners without certificate.
+        h2c: bool = false,
         /// Longest wait for a complete request header.
         header_timeout: Length = "10s",
         /// Longest idle time of a client's kept connection.
@@ -62,12 +69,43 @@ pub(crate) fn settle(
                     })
                 })
                 .collect();
+            let encrypted = file.present.contains(&"certificate");
+            let tls = match file.tls {
+                Some(tls) if !encrypted => {
+                    let help = "add [[listener.NAME.certificate]] with cert and key, or leave it out";
+                    return reader.fault(&tls.span, fault("'tls' on a listener without certificate", help));
+                }
+                Some(tls) => tls.value.settle(surroundings, reader),
+                None => Some(ListenerTlsSettings::default()),
+            };
+            let https_redirect = file.https_redirect.and_then(|at| {
+                if at.value.0.is_some() && encrypted {
+                    let help = "leave it out: who comes here has come over HTTPS";
+                    return reader.fault(&at.key, fault("'https_redirect' on a TLS listener", help));
+                }
+                Some(at.value.0)
+            });
+            let h2c = file.h2c.and_then(|at| {
+                if at.value && encrypted {
+                    let help = "leave it out: over TLS, HTTP/2 is offered by tls.alpn";
+                    return reader.fault(&at.key, fault("'h2c' on a TLS listener", help));
+                }
+                if at.value && https_redirect.is_some_and(|port| port.is_some()) {
+                    let help = "leave one of the two out";
+                    let message = "'h2c' where everybody is sent to HTTPS";
+                    return reader.fault(&at.key, fault(message, help));
+                }
+                Some(at.value)
+            });
             // Its address is compared with the others' even where something else is wrong.
             let address = file.address?;
             let value = ListenerSettings {
                 name: name.value.0,
                 address: address.value,
                 certificates: certificates.unwrap_or_default(),
+                tls: tls.unwrap_or_default(),
+                https_redirect: https_redirect.unwrap_or_default(),
+                h2c: h2c.unwrap_or_default(),
                 header_timeout: file.header_timeout?.value.0,
                 keepalive_timeout: file.keepalive_timeout?.value.0,
             };

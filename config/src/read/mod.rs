@@ -3,6 +3,7 @@
 mod capture;
 mod expect;
 mod listener;
+mod listener_tls;
 mod names;
 mod probe;
 mod rollout;
@@ -11,6 +12,7 @@ mod rule;
 mod server;
 mod service;
 mod step;
+mod transport;
 
 use crate::collection::Map;
 use crate::error::{ConfigError, ConfigErrors};
@@ -55,6 +57,8 @@ pub(crate) struct Surroundings {
     probed: Vec<String>,
     /// Names of the services that a route leads to.
     routed: Vec<String>,
+    /// Names of the services that speak TLS with endpoints.
+    encrypted: Vec<String>,
     /// The first exact host of a route to each service.
     hosts: BTreeMap<String, String>,
 }
@@ -201,6 +205,7 @@ fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Set
         services: services.names.clone(),
         probed: services_of(&probes, |probe| probe.service.as_ref()),
         routed: services_of(&routes, |route| route.service.as_ref()),
+        encrypted: service::encrypted(&services),
         hosts: route::exact_hosts(&routes),
     };
     let admin = root.admin?.value.settle(reader);

@@ -57,6 +57,15 @@ fn probe(
         let help = "write at least one: [{ get = \"/\" }]";
         return reader.fault(&steps.span, fault("a probe without steps sees nothing", help));
     }
+    let expectations = steps.value.iter().filter_map(|step| step.value.expect.as_ref());
+    let days = expectations.filter_map(|expect| expect.value.certificate_days_left.as_ref());
+    if let (Some(days), Some(service)) = (days.into_iter().next(), &file.service)
+        && !surroundings.encrypted.contains(&service.value.0)
+    {
+        let message = "there is no certificate: the service speaks no TLS";
+        let help = format!("add tls = true to [service.{}], or leave it out", service.value.0);
+        reader.fault::<()>(&days.key, fault(message, help));
+    }
     let mut names = Names::default();
     let mut settled = Vec::new();
     for (position, step) in steps.value.into_iter().enumerate() {

@@ -5,8 +5,11 @@ use crate::net::{Endpoint, Name, PathPrefix, Version};
 use crate::number::Length;
 use crate::read::Surroundings;
 use crate::read::rollout::RolloutFile;
+use crate::read::transport::{Transport, UpstreamTls};
 use crate::reader::{At, Reader, fault};
-use crate::settings::{PoolSettings, ResourceSettings, ServiceSettings, TimeoutSettings};
+use crate::settings::{
+    PoolSettings, ResourceSettings, ServiceSettings, TimeoutSettings, UpstreamProtocol,
+};
 use crate::table::table;
 
 table! {
@@ -18,6 +21,10 @@ table! {
         canary: PoolFile,
         /// How the canary gets its users, and what takes them away.
         rollout: RolloutFile = {},
+        /// Speak TLS with the endpoints: true, or how. A variant's own setting comes before it.
+        tls: UpstreamTls,
+        /// "http1", "h2" (over TLS) or "h2c" (HTTP/2 without TLS). A variant's own comes before it.
+        protocol: UpstreamProtocol = "http1",
         /// How long upstreams may take.
         timeouts: TimeoutsFile = {},
         /// Where endpoints tell what they use. Without it nobody asks.
@@ -35,6 +42,10 @@ table! {
         version: Version,
         /// Where it runs: "host:port" of each instance.
         @required endpoints: Vec<At<Endpoint>>,
+        /// Speak TLS with these endpoints: true, false, or how. By default as the service says.
+        tls: UpstreamTls,
+        /// "http1", "h2" or "h2c". By default as the service says.
+        protocol: UpstreamProtocol,
     }
 }
 
@@ -72,6 +83,22 @@ pub(crate) fn settle(
     entries.filter_map(|(name, file)| service(&name, file?.value, surroundings, reader)).collect()
 }
 
+/// Names of the services with an endpoint that is spoken to over TLS.
+pub(crate) fn encrypted(services: &Map<Name, ServiceFile>) -> Vec<String> {
+    let on = |tls: &Option<At<UpstreamTls>>| {
+        matches!(tls, Some(At { value: UpstreamTls::On(_), .. }))
+    };
+    let speaks = |file: &ServiceFile| {
+        let pools = file.stable.iter().chain(&file.canary);
+        on(&file.tls) || pools.into_iter().any(|pool| on(&pool.value.tls))
+    };
+    let entries = services.entries.iter();
+    entries
+        .filter(|(_, file)| file.as_ref().is_some_and(|file| speaks(&file.value)))
+        .map(|(name, _)| name.value.0.clone())
+        .collect()
+}
+
 fn service(
     name: &At<Name>,
     file: ServiceFile,
@@ -83,8 +110,10 @@ fn service(
     }
     let on_trial = file.present.contains(&"canary");
     let probed = surroundings.probed.contains(&name.value.0);
-    let stable = file.stable.and_then(|stable| pool(stable, on_trial, reader));
-    let canary = file.canary.and_then(|canary| pool(canary, true, reader));
+    let transport = Transport { tls: file.tls.as_ref(), protocol: file.protocol.as_ref() };
+    let stable =
+        file.stable.and_then(|stable| pool(stable, on_trial, transport, surroundings, reader));
+    let canary = file.canary.and_then(|canary| pool(canary, true, transport, surroundings, reader));
     if let (Some(stable), Some(canary)) = (&stable, &canary) {
         check_difference(stable, canary, reader);
     }
@@ -116,7 +145,13 @@ struct PlacedPool {
     endpoints: Vec<At<Endpoint>>,
 }
 
-fn pool(file: At<PoolFile>, versioned: bool, reader: &mut Reader) -> Option<At<PlacedPool>> {
+fn pool(
+    file: At<PoolFile>,
+    versioned: bool,
+    service: Transport<'_>,
+    surroundings: &Surroundings,
+    reader: &mut Reader,
+) -> Option<At<PlacedPool>> {
     let header = file.span;
     if versioned && !file.value.present.contains(&"version") {
         let message = "a service with a canary needs the versions of both sides";
@@ -129,11 +164,14 @@ fn pool(file: At<PoolFile>, versioned: bool, reader: &mut Reader) -> Option<At<P
         let help = "write at least one: [\"10.0.0.11:9000\"]";
         return reader.fault(&endpoints.span, fault("there is no endpoint", help));
     }
+    let own = Transport { tls: file.value.tls.as_ref(), protocol: file.value.protocol.as_ref() };
+    let transport = own.or(service).settle(&endpoints.value, surroundings, reader)?;
     let version = file.value.version;
     let name = version.as_ref().map_or("unversioned", |version| &version.value.0);
     let settings = PoolSettings {
         version: name.to_owned(),
         endpoints: endpoints.value.iter().map(|endpoint| endpoint.value.0.clone()).collect(),
+        transport,
     };
     let value = PlacedPool { settings, version, endpoints: endpoints.value };
     Some(At { value, span: header, key: file.key, given: file.given })

@@ -48,7 +48,7 @@ s.toml:6:11: expected an address, found a whole number
 s.toml:8:10: expected a table, found a string
   8 | stable = "app:80"
     |          ^^^^^^^^
-    = help: its keys are version, endpoints
+    = help: its keys are version, endpoints, tls, protocol
 
 s.toml:10:11: expected a version, found a number
   10 | version = 1.8

@@ -44,7 +44,7 @@ async fn server() -> (String, String, JoinSet<()>) {
 async fn an_endpoint_with_the_right_certificate_is_probed_over_tls() {
     let (endpoint, authority, _serving) = server().await;
     let tls = Tls::with_authority(authority.as_bytes(), "shop.test").unwrap();
-    let run = succeed(vec![get("/")], &Target { endpoint, tls: Some(tls) }).await;
+    let run = succeed(vec![get("/")], &Target { endpoint, tls: Some(tls), http2: false }).await;
     assert!(!run.steps[0].phases.of(Phase::Tls).is_zero());
 }
 
@@ -54,7 +54,7 @@ async fn a_certificate_for_another_name_or_of_another_authority_is_refused() {
     let (_, stranger, _) = server().await;
     for (authority, name) in [(&authority, "other.test"), (&stranger, "shop.test")] {
         let tls = Tls::with_authority(authority.as_bytes(), name).unwrap();
-        let target = Target { endpoint: endpoint.clone(), tls: Some(tls) };
+        let target = Target { endpoint: endpoint.clone(), tls: Some(tls), http2: false };
         let run = run(&probe("p", vec![get("/")]), &target).await;
         assert_eq!(run.outcome, Outcome::ConnectError);
         let message = run.failure().unwrap();

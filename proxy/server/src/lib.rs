@@ -7,6 +7,7 @@ mod control;
 pub mod data_path;
 pub mod demo;
 mod explain;
+mod lifecycle;
 mod logging;
 mod replay;
 mod simulate;

@@ -14,6 +14,7 @@ mod views;
 mod tests;
 
 use crate::control::{Board, Request};
+use crate::lifecycle::Inherited;
 use anyhow::Context;
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
@@ -23,10 +24,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use failure::Failure;
 use guard::Guard;
-pub(crate) use metrics::{Metrics, ProbeMetrics, Traffic, TrafficSource};
+pub(crate) use metrics::{CertificateSource, Metrics, ProbeMetrics, Traffic, TrafficSource};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What the handlers share.
@@ -38,39 +42,69 @@ pub(crate) struct Admin {
     pub(crate) state_dir: Arc<PathBuf>,
 }
 
-/// Binds the admin listener.
+/// Binds the admin listener, or takes it over.
 ///
 /// # Errors
 /// The address is taken or not this machine's.
-pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).with_context(|| {
+pub(crate) fn bind(address: SocketAddr, inherited: &mut Inherited) -> anyhow::Result<TcpListener> {
+    crate::lifecycle::bind(address, inherited).with_context(|| {
         format!("cannot listen on {address} for the admin side: choose another admin.listen, or stop what uses it")
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    })
 }
 
-/// Answers on `listener` until the process ends.
+/// How long answers may take that are under way when it is told to stop.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// A running admin side.
+#[derive(Debug)]
+pub(crate) struct AdminHandle {
+    stop: Arc<Notify>,
+    thread: JoinHandle<()>,
+}
+
+impl AdminHandle {
+    /// Ends it, and waits until nobody listens any more.
+    pub(crate) fn stop(self) {
+        self.stop.notify_one();
+        // A panic of the thread was reported by the panic hook.
+        let _ = self.thread.join();
+    }
+}
+
+/// Answers on `listener` until it is told to stop, or the process ends.
 ///
 /// # Errors
 /// No thread or runtime can be started.
-pub(crate) fn serve(listener: TcpListener, admin: Admin) -> anyhow::Result<()> {
+pub(crate) fn serve(listener: TcpListener, admin: Admin) -> anyhow::Result<AdminHandle> {
     let guard = Guard {
         token: admin.board.settings.load().admin.token.clone(),
         loopback: listener.local_addr()?.ip().is_loopback(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = Arc::new(Notify::new());
+    let (told, closing) = (Arc::clone(&stop), Arc::new(Notify::new()));
     let run = move || {
         let result: std::io::Result<()> = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router(admin, guard)).await
+            let begin = Arc::clone(&closing);
+            let serving = axum::serve(listener, router(admin, guard))
+                .with_graceful_shutdown(async move { begin.notified().await });
+            tokio::select! {
+                result = serving => result,
+                // Event streams have no end of their own.
+                () = async {
+                    told.notified().await;
+                    closing.notify_one();
+                    tokio::time::sleep(LINGER).await;
+                } => Ok(()),
+            }
         });
         if let Err(error) = result {
             tracing::error!(%error, "the admin side stopped");
         }
     };
-    std::thread::Builder::new().name("admin".into()).spawn(run)?;
-    Ok(())
+    let thread = std::thread::Builder::new().name("admin".into()).spawn(run)?;
+    Ok(AdminHandle { stop, thread })
 }
 
 fn router(admin: Admin, guard: Guard) -> Router {

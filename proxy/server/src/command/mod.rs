@@ -4,12 +4,14 @@ mod admin_client;
 mod check;
 mod history;
 mod import;
+mod judging;
 mod operate;
 mod probe;
 mod replay;
 mod run;
 mod schema;
 mod signals;
+mod upgrade;
 mod watch;
 mod watch_view;
 
@@ -30,6 +32,8 @@ struct Cli {
 enum Command {
     /// Run the proxy.
     Run(run::RunArguments),
+    /// Change the running proxy over to the binary that is installed now, without losing a request.
+    Upgrade(upgrade::UpgradeArguments),
     /// Check a configuration: exit 0, or 1 with file:line:column.
     Check(check::CheckArguments),
     /// Show it all: two versions of a shop, real load, a fault, and what becomes of it.
@@ -74,6 +78,7 @@ impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Run(arguments) => run::run(arguments),
+            Command::Upgrade(arguments) => upgrade::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
             Command::Demo(arguments) => demo::run(arguments),
             Command::Status(arguments) => operate::status(&arguments),
@@ -121,6 +126,7 @@ mod tests {
     fn every_command_of_the_contract_is_understood() {
         for line in [
             "run --config a.toml --log-format json",
+            "upgrade --config a.toml",
             "check --config a.toml",
             "status",
             "status checkout --json",

@@ -46,13 +46,15 @@ pub(super) fn run(arguments: ProbeArguments) -> anyhow::Result<ExitCode> {
             anyhow!("service '{}' has no canary: use --variant stable", service.name)
         })?,
     };
-    let endpoint = match arguments.endpoint.or_else(|| pool.endpoints.first().cloned()) {
-        Some(endpoint) => endpoint,
-        None => bail!("{} of service '{}' has no endpoint", arguments.variant, service.name),
+    let Some(mut target) = Target::all_of(pool)?.into_iter().next() else {
+        bail!("{} of service '{}' has no endpoint", arguments.variant, service.name)
     };
+    if let Some(endpoint) = arguments.endpoint {
+        target.endpoint = endpoint;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let context = RunContext::new(fastrand::u64(..), Arc::new(secrets));
-    let run = runtime.block_on(run_probe(probe, &Target::plain(endpoint), &context));
+    let run = runtime.block_on(run_probe(probe, &target, &context));
     println!(
         "probe {} run {} against {} {} at {}",
         run.probe, run.run, arguments.variant, pool.version, run.endpoint

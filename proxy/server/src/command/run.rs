@@ -1,11 +1,11 @@
 //! `serinus run`: the proxy.
 
+use super::judging::Judging;
 use super::signals::{Asked, Signals};
-use crate::admin::{self, Admin, Metrics, ProbeMetrics, Traffic};
-use crate::control::journal::Journal;
-use crate::control::{Beginning, Board, Clock, Conductor, Lifecycle, Parts, Request, read_config};
-use crate::data_path::recorder::DURATION_BOUNDS;
-use crate::data_path::{DataPath, RouteTotals};
+use crate::admin;
+use crate::control::{Lifecycle, Request, read_config, secrets_of};
+use crate::data_path::DataPath;
+use crate::lifecycle::{Heir, Inherited, ListeningSocket, Predecessor, tell, with_main_pid};
 use crate::logging::{self, LogFormat};
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -15,9 +15,6 @@ use serinus_probes::Secrets;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 #[derive(Debug, Args)]
@@ -35,103 +32,169 @@ pub(super) fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let (settings, secrets) = read_config(&arguments.config).map_err(|why| anyhow!("{why}"))?;
     logging::start(arguments.log_format, &settings.log.level)?;
     raise_descriptor_limit();
+    let (mut predecessor, inherited) = match Predecessor::find()? {
+        Some((predecessor, inherited)) => (Some(predecessor), inherited),
+        None => (None, Inherited::default()),
+    };
     for warning in &settings.warnings {
         tracing::warn!(%warning, "configuration");
     }
-    let proxy = start(arguments.config, Arc::new(settings), secrets)?;
+    let data_path = DataPath::new(&settings, settings.plan().table)?;
+    if let Some(predecessor) = &mut predecessor {
+        predecessor.wait_for_journal()?;
+    }
+    let proxy = start(arguments.config, Arc::new(settings), secrets, data_path, inherited)?;
+    if let Some(predecessor) = predecessor {
+        predecessor.say_serving().context("the process before is gone")?;
+        tracing::info!("took over from the process before");
+    }
+    tell("READY=1");
     proxy.until_told_to_stop(signals)
 }
 
 /// A running proxy.
 struct Proxy {
-    settings: Arc<Settings>,
-    board: Arc<Board>,
+    file: PathBuf,
     data_path: DataPath,
     serving: crate::data_path::ServingHandle,
+    /// For the next process.
+    sockets: Vec<ListeningSocket>,
     shutdown: watch::Sender<bool>,
-    control: UnboundedSender<Request>,
-    conductor: JoinHandle<()>,
+    judging: Judging,
 }
 
-fn start(file: PathBuf, settings: Arc<Settings>, secrets: Secrets) -> anyhow::Result<Proxy> {
-    let (control, inbox) = unbounded_channel();
-    let answers = control.clone();
-    let (journal, restored) = Journal::start(&settings.server.state_dir, move |answer| {
-        // The loop may have stopped already: then nobody waits for the answer.
-        let _ = answers.send(Request::Journal(answer));
-    })?;
-    let board = Arc::new(Board::new(file, settings.clone(), journal.health()));
-    let data_path = DataPath::new(&settings, settings.plan().table)?;
-    let probe_metrics = ProbeMetrics::new()?;
-    let metrics = Metrics::new(board.clone(), traffic(data_path.clone()), &probe_metrics)?;
-    if let Some(address) = settings.admin.listen {
-        let listener = admin::bind(address)?;
-        tracing::info!(address = %listener.local_addr()?, "admin side");
-        let admin = Admin {
-            board: board.clone(),
-            control: control.clone(),
-            metrics: Arc::new(metrics),
-            state_dir: Arc::new(settings.server.state_dir.clone()),
-        };
-        admin::serve(listener, admin)?;
+fn start(
+    file: PathBuf,
+    settings: Arc<Settings>,
+    secrets: Secrets,
+    data_path: DataPath,
+    mut inherited: Inherited,
+) -> anyhow::Result<Proxy> {
+    let mut sockets = Vec::new();
+    if let Some(configured) = settings.admin.listen {
+        let socket = admin::bind(configured, &mut inherited)?;
+        tracing::info!(address = %socket.local_addr()?, "admin side");
+        sockets.push(ListeningSocket { configured, socket });
     }
     // The weights of the journal are in force before the first request is accepted.
-    let mut conductor = Conductor::begin(Beginning {
-        clock: Clock::set(),
-        board: board.clone(),
-        parts: Parts::new(data_path.clone(), probe_metrics, &settings, secrets)?,
-        journal,
-        restored,
-        inbox,
-        own_inbox: control.clone(),
-    });
+    let admin_socket = sockets.first().map(|admin| admin.socket.try_clone()).transpose()?;
+    let judging = Judging::begin(&file, settings.clone(), secrets, &data_path, admin_socket)?;
     let (shutdown, shutdown_rx) = watch::channel(false);
-    let serving = data_path.serve(&settings, shutdown_rx)?;
+    let (serving, listeners) = data_path.serve_on(&settings, &mut inherited, shutdown_rx)?;
+    sockets.extend(listeners);
     for (listener, address) in serving.addresses() {
         tracing::info!(listener = &**listener, %address, "listening");
     }
-    board.lifecycle.store(Arc::new(Lifecycle::Serving));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let conductor = std::thread::Builder::new()
-        .name("control".into())
-        .spawn(move || runtime.block_on(conductor.run()))?;
-    Ok(Proxy { settings, board, data_path, serving, shutdown, control, conductor })
+    judging.board.lifecycle.store(Arc::new(Lifecycle::Serving));
+    Ok(Proxy { file, data_path, serving, sockets, shutdown, judging })
 }
 
 impl Proxy {
-    fn until_told_to_stop(self, signals: Signals) -> anyhow::Result<ExitCode> {
-        while let Asked::Reload = signals.wait().context("cannot wait for signals")? {
-            tracing::info!("SIGHUP: reading the configuration again");
-            self.control.send(Request::Reload).map_err(|_| anyhow!("the control loop is gone"))?;
+    fn until_told_to_stop(mut self, signals: Signals) -> anyhow::Result<ExitCode> {
+        loop {
+            match signals.wait().context("cannot wait for signals")? {
+                Asked::Reload => {
+                    tracing::info!("SIGHUP: reading the configuration again");
+                    self.judging.ask(Request::Reload)?;
+                }
+                Asked::Stop => return self.stop(signals),
+                Asked::Upgrade => {
+                    tracing::info!("SIGUSR2: starting the next process");
+                    self.judging.board.upgrade.store(Arc::new(None));
+                    match self.hand_over()? {
+                        Ok(pid) => return self.leave_to(pid, signals),
+                        Err(error) => {
+                            let why = format!("{error:#}");
+                            tracing::error!("no upgrade, this process goes on: {why}");
+                            self.judging.board.upgrade.store(Arc::new(Some(why)));
+                        }
+                    }
+                }
+            }
         }
-        let grace = self.settings.server.grace_period;
+    }
+
+    /// Hands sockets and journal to the next process; why not, if it did not come up. Then this
+    /// one judges again.
+    ///
+    /// # Errors
+    /// It cannot judge again.
+    fn hand_over(&mut self) -> anyhow::Result<anyhow::Result<u32>> {
+        let heir = match Heir::start(&self.sockets) {
+            Ok(heir) => heir,
+            Err(error) => return Ok(Err(error)),
+        };
+        // Requests go on meanwhile, by the table in force.
+        let settings = self.judging.board.settings.load_full();
+        self.judging.stop();
+        let result = heir.go();
+        if result.is_err() {
+            let secrets = secrets_of(&settings)?;
+            let admin = settings.admin.listen.and_then(|configured| {
+                self.sockets.iter().find(|socket| socket.configured == configured)
+            });
+            let admin = admin.map(|admin| admin.socket.try_clone()).transpose()?;
+            self.judging = Judging::begin(&self.file, settings, secrets, &self.data_path, admin)?;
+            self.judging.board.lifecycle.store(Arc::new(Lifecycle::Serving));
+        }
+        Ok(result)
+    }
+
+    /// The next process accepts connections: this one finishes what it has. Its clients have all of
+    /// the grace period for their next request, which is answered with `connection: close`.
+    fn leave_to(self, pid: u32, signals: Signals) -> anyhow::Result<ExitCode> {
+        tell(&with_main_pid(pid));
+        let in_flight = self.data_path.in_flight();
+        tracing::info!(pid, in_flight, "handed over to the next process, finishing what is here");
+        self.data_path.take_time();
+        // A stop of the service goes to both processes: it is the next one's to obey.
+        end_after_signals(2, signals)?;
+        self.drain();
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn stop(mut self, signals: Signals) -> anyhow::Result<ExitCode> {
+        tell("STOPPING=1");
+        let grace = self.judging.board.settings.load().server.grace_period;
         let in_flight = self.data_path.in_flight();
         tracing::info!(in_flight, grace_seconds = grace.as_secs_f64(), "stopping");
-        self.board.lifecycle.store(Arc::new(Lifecycle::Draining));
-        end_at_a_second_signal(signals)?;
+        self.judging.board.lifecycle.store(Arc::new(Lifecycle::Draining));
+        end_after_signals(1, signals)?;
+        self.sockets.clear();
         // If nobody receives it, the data path has ended already.
         let _ = self.shutdown.send(true);
         let cut = self.serving.join();
-        let _ = self.control.send(Request::Stop);
-        // Its panic, if any, was logged; what matters now is that the journal is closed.
-        let _ = self.conductor.join();
-        if cut > 0 {
-            tracing::warn!(cut, "requests were cut at the end of the grace period");
-        }
-        tracing::info!("stopped");
+        self.judging.stop();
+        report(cut);
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn drain(self) {
+        drop(self.sockets);
+        // If nobody receives it, the data path has ended already.
+        let _ = self.shutdown.send(true);
+        report(self.serving.join());
     }
 }
 
-/// Who asks twice does not want to wait.
-fn end_at_a_second_signal(signals: Signals) -> std::io::Result<()> {
+fn report(cut: usize) {
+    if cut > 0 {
+        tracing::warn!(cut, "requests were cut at the end of the grace period");
+    }
+    tracing::info!("stopped");
+}
+
+/// Who asks again and again does not want to wait.
+fn end_after_signals(number: usize, signals: Signals) -> std::io::Result<()> {
     let wait = move || {
-        while let Ok(asked) = signals.wait() {
-            if asked == Asked::Stop {
-                tracing::warn!("asked to stop again: ending at once");
-                std::process::exit(130);
-            }
+        let mut asked = 0;
+        while asked < number
+            && let Ok(signal) = signals.wait()
+        {
+            asked += usize::from(signal == Asked::Stop);
         }
+        tracing::warn!("asked to stop again: ending at once");
+        std::process::exit(130);
     };
     std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
 }
@@ -143,23 +206,5 @@ fn raise_descriptor_limit() {
     match raised {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
-    }
-}
-
-fn traffic(data_path: DataPath) -> crate::admin::TrafficSource {
-    Box::new(move || data_path.totals().into_iter().map(in_families).collect())
-}
-
-fn in_families(totals: RouteTotals) -> Traffic {
-    let RouteTotals { route, service, variant, totals } = totals;
-    Traffic {
-        route,
-        service,
-        variant: variant.as_str(),
-        codes: totals.codes,
-        durations: DURATION_BOUNDS.into_iter().zip(totals.durations.counts).collect(),
-        beyond: totals.durations.beyond,
-        sum_seconds: totals.durations.sum_seconds,
-        shielded: totals.shielded,
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Signals(SigSet);
 pub(super) enum Asked {
     /// SIGHUP: read the configuration again.
     Reload,
+    /// SIGUSR2: start the next process and hand over to it.
+    Upgrade,
     /// SIGTERM or SIGINT: finish what is in flight and end.
     Stop,
 }
@@ -25,7 +27,9 @@ impl Signals {
     /// The kernel refuses, which it does not.
     pub(super) fn block() -> nix::Result<Signals> {
         let signals: SigSet =
-            [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+            [Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGTERM, Signal::SIGINT]
+                .into_iter()
+                .collect();
         signals.thread_block()?;
         Ok(Signals(signals))
     }
@@ -37,6 +41,7 @@ impl Signals {
     pub(super) fn wait(self) -> nix::Result<Asked> {
         Ok(match self.0.wait()? {
             Signal::SIGHUP => Asked::Reload,
+            Signal::SIGUSR2 => Asked::Upgrade,
             _ => Asked::Stop,
         })
     }

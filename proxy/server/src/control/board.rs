@@ -54,6 +54,8 @@ pub(crate) struct ProxyStatus {
     /// What a person should know, in words.
     pub(crate) troubles: Vec<String>,
     pub(crate) reload: Reload,
+    /// Why the last upgrade was none, if it was.
+    pub(crate) upgrade_failed: Option<String>,
     /// What only a restart can change.
     pub(crate) fixed: Fixed,
 }
@@ -72,6 +74,8 @@ pub(crate) struct Board {
     pub(crate) journal: Arc<ArcSwap<Health>>,
     /// What the endpoints' processes use, by service, where they tell.
     pub(crate) resources: ArcSwap<BTreeMap<Arc<str>, Pair<Resources>>>,
+    /// Why the last upgrade was none, if it was.
+    pub(crate) upgrade: ArcSwap<Option<String>>,
     /// Why nothing is judged now.
     pub(crate) judgement: ArcSwap<Option<String>>,
     /// What only a restart can change, as it was at the start.
@@ -97,6 +101,7 @@ impl Board {
             model: ArcSwap::default(),
             journal,
             resources: ArcSwap::default(),
+            upgrade: ArcSwap::default(),
             judgement: ArcSwap::default(),
             ended: Mutex::default(),
         }
@@ -148,6 +153,9 @@ impl Board {
                 "the configuration file was refused, the one before is in force:\n{why}"
             ));
         }
+        if let Some(why) = &**self.upgrade.load() {
+            troubles.push(format!("the last upgrade failed, this process goes on: {why}"));
+        }
         troubles
     }
 
@@ -161,6 +169,7 @@ impl Board {
             model_id: self.model.load().id.clone(),
             troubles: self.troubles(),
             reload: Reload::clone(&self.reload.load()),
+            upgrade_failed: Option::clone(&self.upgrade.load()),
             fixed: self.fixed.clone(),
         }
     }

@@ -19,6 +19,6 @@ pub(crate) use board::{Board, Lifecycle, ProxyStatus};
 pub(crate) use clock::Clock;
 pub(crate) use conductor::{Beginning, Conductor, pace};
 pub(crate) use model::at_hand as models_at_hand;
-pub(crate) use parts::Parts;
+pub(crate) use parts::{Parts, secrets as secrets_of};
 pub(crate) use reload::read as read_config;
 pub(crate) use request::{Refusal, Request};

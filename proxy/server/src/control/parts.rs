@@ -5,7 +5,7 @@ use crate::data_path::DataPath;
 use serinus_config::Settings;
 use serinus_models::{Outcome, Pair};
 use serinus_probes::{
-    ResourceReader, Round, Scheduler, SecretError, Secrets, ServiceProbes, ServiceResources,
+    ResourceReader, Round, Scheduler, SecretError, Secrets, ServiceProbes, ServiceResources, TlsError,
 };
 use serinus_routing::Variant;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ impl Parts {
     /// Starts the probes of `settings`.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// No thread can be started, or a certificate or key cannot be used.
     pub(crate) fn new(
         data_path: DataPath,
         metrics: ProbeMetrics,
         settings: &Settings,
         secrets: Secrets,
-    ) -> std::io::Result<Parts> {
+    ) -> anyhow::Result<Parts> {
         let probing = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("probes")
@@ -50,15 +50,32 @@ impl Parts {
             })),
             probing,
         };
-        parts.probe(settings, secrets);
+        parts.probe(Aims::of(settings)?, secrets);
         Ok(parts)
     }
 
-    /// Probes by these settings from now on.
-    pub(super) fn probe(&mut self, settings: &Settings, secrets: Secrets) {
+    /// Probes these from now on.
+    pub(super) fn probe(&mut self, aims: Aims, secrets: Secrets) {
         let _within = self.probing.enter();
-        self.scheduler.apply(&ServiceProbes::of(settings), &Arc::new(secrets));
-        self.resources.apply(&ServiceResources::of(settings));
+        self.scheduler.apply(&aims.probes, &Arc::new(secrets));
+        self.resources.apply(&aims.resources);
+    }
+}
+
+/// What is probed and read, with what it takes to reach it.
+pub(super) struct Aims {
+    probes: Vec<ServiceProbes>,
+    resources: Vec<ServiceResources>,
+}
+
+impl Aims {
+    /// Everything that `settings` say.
+    ///
+    /// # Errors
+    /// A certificate or key that cannot be used.
+    pub(super) fn of(settings: &Settings) -> Result<Aims, TlsError> {
+        let (probes, resources) = (ServiceProbes::of(settings)?, ServiceResources::of(settings)?);
+        Ok(Aims { probes, resources })
     }
 }
 

@@ -4,7 +4,8 @@ use super::board::Reload;
 use super::conductor::Conductor;
 use super::fixed::Fixed;
 use super::looking::Rhythm;
-use super::parts;
+use super::parts::{self, Aims};
+use crate::lifecycle::tell;
 use serde_json::json;
 use serinus_config::Settings;
 use serinus_probes::Secrets;
@@ -29,6 +30,7 @@ pub(crate) fn read(file: &Path) -> Result<(Settings, Secrets), String> {
 
 impl Conductor {
     pub(super) fn reload(&mut self) {
+        tell("RELOADING=1");
         match self.try_reload() {
             Ok(needs_restart) => {
                 for warning in &self.settings.warnings {
@@ -55,6 +57,7 @@ impl Conductor {
                 self.note(RecordKind::ConfigRejected, why, details);
             }
         }
+        tell("READY=1");
     }
 
     /// Answers what waits for a restart.
@@ -62,12 +65,14 @@ impl Conductor {
         let (settings, secrets) = read(&self.board.config_file)?;
         let plan = settings.plan();
         let table = self.with_weights_of_now(&plan);
+        let aims = Aims::of(&settings)
+            .map_err(|error| format!("{}: {error}", self.board.config_file.display()))?;
         // The data path refuses what it cannot do (a certificate, say) before it changes anything.
         self.parts
             .data_path
             .reconfigure(&settings, table)
             .map_err(|error| format!("{}: {error:#}", self.board.config_file.display()))?;
-        self.parts.probe(&settings, secrets);
+        self.parts.probe(aims, secrets);
         self.rhythms = Rhythm::of(&settings, &self.rhythms, Instant::now());
         self.settings = Arc::new(settings);
         self.board.settings.store(self.settings.clone());

@@ -1,7 +1,9 @@
 //! Answers that the proxy gives itself: short, and without naming the software.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION,
+};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -31,6 +33,40 @@ pub(crate) async fn give(session: &mut Session, status: u16) -> pingora::Result<
     Ok(())
 }
 
+/// Sends the client to the same place over HTTPS, for good and with the same method.
+///
+/// # Errors
+/// The client is gone.
+pub(crate) async fn send_to_https(session: &mut Session, port: u16) -> pingora::Result<()> {
+    let request = session.req_header();
+    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let place = https_place(host, port, request.raw_path());
+    let Some(place) = place.and_then(|place| HeaderValue::from_bytes(&place).ok()) else {
+        return give(session, 400).await; // HTTP/1.0 without Host, or what names no place
+    };
+    let mut header = ResponseHeader::build(StatusCode::PERMANENT_REDIRECT, Some(2))?;
+    header.insert_header(LOCATION, place)?;
+    header.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
+    session.write_response_header(Box::new(header), true).await
+}
+
+fn https_place(host: &str, port: u16, target: &[u8]) -> Option<Vec<u8>> {
+    if host.is_empty() || target.first() != Some(&b'/') {
+        return None;
+    }
+    // The port that the client came by is not the one that it is sent to.
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let mut place = format!("https://{name}").into_bytes();
+    if port != 443 {
+        place.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    place.extend_from_slice(target);
+    Some(place)
+}
+
 /// JSON named, and HTML or plain text not named before it.
 fn prefers_json(accept: &HeaderValue) -> bool {
     let kinds = accept.as_bytes().split(|byte| *byte == b',');
@@ -48,6 +84,21 @@ fn prefers_json(accept: &HeaderValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_place_over_https_has_the_host_and_all_of_the_target() {
+        for (host, port, target, place) in [
+            ("shop.test", 443, "/a?b=1", Some("https://shop.test/a?b=1")),
+            ("shop.test:8080", 8443, "/", Some("https://shop.test:8443/")),
+            ("[::1]:80", 443, "/", Some("https://[::1]/")),
+            ("[::1]", 443, "/", Some("https://[::1]/")),
+            ("shop.test", 443, "*", None),
+            ("", 443, "/", None),
+        ] {
+            let expected = place.map(|place| place.as_bytes().to_vec());
+            assert_eq!(https_place(host, port, target.as_bytes()), expected, "{host} {target}");
+        }
+    }
 
     #[test]
     fn json_goes_to_those_who_ask_for_it() {

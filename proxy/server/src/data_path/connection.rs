@@ -1,37 +1,57 @@
 //! A client's connection, from the handshake to its last request.
 
 use super::gateway::Gateway;
+use super::listener_tls::{ListenerTls, TlsClient};
 use super::worker::Worker;
 use async_trait::async_trait;
 use http::header::HeaderValue;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::Stream as Cleartext;
 use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
+use serinus_config::ListenerSettings;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
-/// Time limits of a listener's connections; changed by a reload for whoever comes next.
-#[derive(Debug)]
+/// What a client that speaks HTTP/2 says first (RFC 9113, 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A handshake that is under way when the listeners close may take as long as this: a client that
+/// came in time is served, one that only sits there does not hold up the end.
+const HANDSHAKE_LINGER: Duration = Duration::from_secs(1);
+
+/// What a listener asks of its connections; changed by a reload for whoever comes next.
+#[derive(Debug, Default)]
 pub(crate) struct Limits {
     header_millis: AtomicU64,
     keepalive_millis: AtomicU64,
+    /// The port of HTTPS that clients are sent to; 0 where they are served.
+    https_port: AtomicU16,
+    h2c: AtomicBool,
 }
 
 impl Limits {
-    pub(crate) fn new(header: Duration, keepalive: Duration) -> Self {
-        let limits = Limits { header_millis: 0.into(), keepalive_millis: 0.into() };
-        limits.set(header, keepalive);
+    pub(crate) fn new(settings: &ListenerSettings) -> Self {
+        let limits = Limits::default();
+        limits.set(settings);
         limits
     }
 
-    pub(crate) fn set(&self, header: Duration, keepalive: Duration) {
-        self.header_millis.store(header.as_millis() as u64, Ordering::Relaxed);
-        self.keepalive_millis.store(keepalive.as_millis() as u64, Ordering::Relaxed);
+    pub(crate) fn set(&self, settings: &ListenerSettings) {
+        let millis = |duration: Duration| duration.as_millis() as u64;
+        self.header_millis.store(millis(settings.header_timeout), Ordering::Relaxed);
+        self.keepalive_millis.store(millis(settings.keepalive_timeout), Ordering::Relaxed);
+        self.https_port.store(settings.https_redirect.unwrap_or_default(), Ordering::Relaxed);
+        self.h2c.store(settings.h2c, Ordering::Relaxed);
+    }
+
+    /// The port of HTTPS that clients are sent to, if they are.
+    pub(crate) fn https_port(&self) -> Option<u16> {
+        Some(self.https_port.load(Ordering::Relaxed)).filter(|port| *port != 0)
     }
 
     /// For the first request of a connection: from its start to the end of the header.
@@ -52,21 +72,28 @@ pub(crate) struct Client {
     /// The address as a header value, shared by all requests of the connection.
     pub(crate) address_text: Option<HeaderValue>,
     pub(crate) tls: bool,
+    /// What the handshake told of it.
+    pub(crate) handshake: TlsClient,
 }
 
 impl Client {
-    pub(crate) fn new(address: Option<IpAddr>, tls: bool) -> Self {
+    pub(crate) fn new(address: Option<IpAddr>, tls: bool, handshake: TlsClient) -> Self {
         // A socket that speaks both families writes IPv4 clients as ::ffff:192.0.2.1.
         let address = address.map(|address| address.to_canonical());
         let text = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
-        Client { address, address_text: text, tls }
+        Client { address, address_text: text, tls, handshake }
     }
 
     /// The client of a session that came without its connection (HTTP/2).
     pub(crate) fn of_session(session: &ServerSession) -> Self {
         let address = session.client_addr().and_then(|address| address.as_inet());
-        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        Client::new(address.map(|address| address.ip()), tls)
+        let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+        let handshake = tls.and_then(|tls| tls.extension.get::<TlsClient>()).cloned();
+        Client::new(
+            address.map(|address| address.ip()),
+            tls.is_some(),
+            handshake.unwrap_or_default(),
+        )
     }
 }
 
@@ -84,6 +111,7 @@ pub(crate) struct Front {
     pub(crate) proxy: Arc<HttpProxy<Gateway>>,
     pub(crate) worker: Arc<Worker>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) tls: Option<Arc<ListenerTls>>,
 }
 
 #[async_trait]
@@ -94,23 +122,77 @@ impl ServerApp for Front {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let _open = self.worker.count_connection();
+        let stream = self.handshake(stream, shutdown).await?;
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return self.proxy.process_new(stream, shutdown).await;
         }
+        let stream = match self.limits.h2c.load(Ordering::Relaxed) {
+            true => {
+                let peeked = begins_http2(stream);
+                let (stream, is_http2) = timeout(self.limits.header(), peeked).await.ok()??;
+                if is_http2 {
+                    return self.proxy.process_new(stream, shutdown).await;
+                }
+                stream
+            }
+            false => stream,
+        };
         self.serve_http1(stream, shutdown).await;
         None
     }
 }
 
+/// Whether a client begins with HTTP/2, and its connection with nothing taken away; none if it is gone.
+async fn begins_http2(mut stream: Stream) -> Option<(Stream, bool)> {
+    // In three looks, because one for all bytes would wait for ever for those that a short HTTP/1
+    // request does not have: "P" may be POST, "PRI" is no method that there is.
+    let mut preface = [0; H2_PREFACE.len()];
+    for length in [1, 3, H2_PREFACE.len()] {
+        let looked_at = preface.get_mut(..length)?;
+        if !stream.try_peek(looked_at).await.ok()? || !H2_PREFACE.starts_with(looked_at) {
+            return Some((stream, false));
+        }
+    }
+    Some((stream, true))
+}
+
 impl Front {
+    /// The connection as it is after the handshake, where there must be one; none if it failed.
+    async fn handshake(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let Some(tls) = &self.tls else { return Some(stream) };
+        let stream = stream.into_any().downcast::<Cleartext>().ok()?;
+        let mut shutdown = shutdown.clone();
+        let handshake = tokio::select! {
+            handshake = timeout(self.limits.header(), tls.accept(stream)) => handshake,
+            () = async {
+                // An error means that the sender is gone, which is the end as well.
+                let _ = shutdown.wait_for(|shutdown| *shutdown).await;
+                sleep(HANDSHAKE_LINGER).await;
+            } => return None,
+        };
+        match handshake {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(target: "serinus::tls", "a client's handshake failed: {error}");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(target: "serinus::tls", "a client's handshake took too long");
+                None
+            }
+        }
+    }
+
     /// Pingora's own loop, with a deadline for each whole header: its per-read timeout lets a
     /// client that sends a byte now and then live for ever.
     async fn serve_http1(&self, stream: Stream, shutdown: &ShutdownWatch) {
         let address = stream.get_socket_digest().and_then(|digest| {
             digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
         });
+        let tls = stream.get_ssl_digest();
+        let handshake = tls.as_ref().and_then(|tls| tls.extension.get::<TlsClient>()).cloned();
         let connection = Arc::new(Connection {
-            client: Client::new(address, stream.get_ssl_digest().is_some()),
+            client: Client::new(address, tls.is_some(), handshake.unwrap_or_default()),
             limits: Arc::clone(&self.limits),
             header_read: AtomicBool::new(false),
         });

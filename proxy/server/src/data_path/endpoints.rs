@@ -1,6 +1,7 @@
 //! The endpoints of one variant: addresses known before a request asks, taken in turn.
 
 use super::shards::{Padded, Shard};
+use super::upstream::Upstream;
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +16,8 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(4);
 pub(crate) struct Pool {
     /// Keeps its idle connections apart from those of every other pool, earlier ones included.
     pub(crate) key: u64,
+    /// How its endpoints are spoken to.
+    pub(crate) upstream: Arc<Upstream>,
     /// `host:port` as configured.
     names: Arc<[Arc<str>]>,
     addresses: Addresses,
@@ -31,7 +34,7 @@ enum Addresses {
 }
 
 impl Pool {
-    pub(crate) fn new(names: Arc<[Arc<str>]>, threads: usize) -> Self {
+    pub(crate) fn new(names: Arc<[Arc<str>]>, upstream: Arc<Upstream>, threads: usize) -> Self {
         static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
         let literal: Option<Box<[SocketAddr]>> =
             names.iter().map(|name| name.parse().ok()).collect();
@@ -44,6 +47,7 @@ impl Pool {
         );
         Pool {
             key: NEXT_KEY.fetch_add(1, Ordering::Relaxed),
+            upstream,
             names,
             addresses,
             // Threads start at different endpoints, so that few requests are spread as well.
@@ -136,7 +140,8 @@ mod tests {
     use super::*;
 
     fn pool(names: &[&str]) -> Pool {
-        Pool::new(names.iter().map(|name| Arc::from(*name)).collect(), 1)
+        let upstream = Upstream::read(&serinus_config::TransportSettings::default()).unwrap();
+        Pool::new(names.iter().map(|name| Arc::from(*name)).collect(), Arc::new(upstream), 1)
     }
 
     #[test]

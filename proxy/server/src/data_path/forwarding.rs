@@ -2,7 +2,8 @@
 
 use super::connection::Client;
 use http::header::{
-    CONNECTION, HOST, HeaderName, HeaderValue, SET_COOKIE, TE, TRAILER, UPGRADE, USER_AGENT,
+    CONNECTION, HOST, HeaderName, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER,
+    UPGRADE, USER_AGENT,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use serinus_routing::Variant;
@@ -14,6 +15,10 @@ const SYNTHETIC: HeaderName = HeaderName::from_static("x-synthetic");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const CLIENT_SUBJECT: HeaderName = HeaderName::from_static("x-client-subject");
+/// RFC 9440; nobody but us may speak of the client's certificate.
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 const VARIANT: HeaderName = HeaderName::from_static("x-serinus-variant");
 
 /// How the proxy's own probes name themselves.
@@ -32,6 +37,15 @@ pub(crate) fn to_upstream(request: &mut RequestHeader, client: &Client) -> pingo
     match request.headers.get(HOST).cloned() {
         Some(host) => request.insert_header(FORWARDED_HOST, host)?,
         None => drop(request.remove_header(&FORWARDED_HOST)),
+    }
+    for name in [&CLIENT_SUBJECT, &CLIENT_CERT, &CLIENT_CERT_CHAIN] {
+        if request.headers.contains_key(name) {
+            request.remove_header(name);
+        }
+    }
+    if let Some(certificate) = &client.handshake.certificate {
+        request.insert_header(CLIENT_SUBJECT, certificate.subject.clone())?;
+        request.insert_header(CLIENT_CERT, certificate.encoded.clone())?;
     }
     strip_marks(request)
 }
@@ -120,6 +134,14 @@ fn may_be_nominated(name: &HeaderName) -> bool {
     ![CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, SET_COOKIE].contains(name)
 }
 
+/// Tells browsers to come back over TLS alone, unless the upstream has a word of its own on it.
+pub(crate) fn add_hsts(response: &mut ResponseHeader, hsts: &HeaderValue) -> pingora::Result<()> {
+    if response.headers.contains_key(STRICT_TRANSPORT_SECURITY) {
+        return Ok(());
+    }
+    response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())
+}
+
 /// Says which variant answered.
 pub(crate) fn expose_variant(
     response: &mut ResponseHeader,
@@ -139,13 +161,14 @@ pub(crate) fn set_cookie(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_path::listener_tls::TlsClient;
 
     fn forwarded(headers: &[(&'static str, &'static str)], tls: bool) -> RequestHeader {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
         for (name, value) in headers {
             request.append_header(*name, *value).unwrap();
         }
-        let client = Client::new(Some("192.0.2.9".parse().unwrap()), tls);
+        let client = Client::new(Some("192.0.2.9".parse().unwrap()), tls, TlsClient::default());
         to_upstream(&mut request, &client).unwrap();
         request
     }
@@ -189,6 +212,21 @@ mod tests {
         assert_eq!(lines(&request, "baggage"), ["a=1;p=2, b=2"]);
         let alone = forwarded(&[("baggage", "synthetic_request=true")], false);
         assert_eq!(lines(&alone, "baggage"), [""; 0]);
+    }
+
+    #[test]
+    fn nobody_but_the_listener_speaks_of_a_clients_certificate() {
+        let request = forwarded(
+            &[
+                ("x-client-subject", "CN=root"),
+                ("client-cert", ":AAAA:"),
+                ("client-cert-chain", ":AAAA:"),
+            ],
+            true,
+        );
+        for name in ["x-client-subject", "client-cert", "client-cert-chain"] {
+            assert_eq!(lines(&request, name), [""; 0]);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::admission::admit;
 use super::connection::{Client, Connection};
+use super::listener_tls::TlsClient;
 use super::recorder::Ending;
 use super::request::{Request, Routed, is_idempotent};
 use super::screening::{Refusal, screen, to_origin_form};
@@ -10,7 +11,7 @@ use super::{access, answer, attribution, forwarding};
 use async_trait::async_trait;
 use attribution::Fault;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, Version};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -74,6 +75,11 @@ impl ProxyHttp for Gateway {
             answer::give(session, status).await?;
             return Ok(true);
         }
+        let limits = request.connection.as_ref().map(|connection| &connection.limits);
+        if let Some(port) = limits.and_then(|limits| limits.https_port()) {
+            answer::send_to_https(session, port).await?;
+            return Ok(true);
+        }
         let view = self.worker.view();
         request.routed = admit(view, session, request.connection.as_deref(), now);
         if request.routed.is_none() {
@@ -110,7 +116,7 @@ impl ProxyHttp for Gateway {
                 return Err(error);
             };
             routed.attempt.address = Some(address);
-            let mut peer = Box::new(HttpPeer::new(address, false, String::new()));
+            let mut peer = Box::new(pool.upstream.peer(address));
             // A stale connection is not tried twice: the retry makes a new one, in a pool of its own.
             peer.group_key = pool.key << 1 | u64::from(routed.stale_connection);
             peer.options.connection_timeout = Some(timeouts.connect);
@@ -162,7 +168,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         if let Some(routed) = &mut request.routed {
             routed.sent = true;
-            if routed.stale_connection {
+            if routed.stale_connection && upstream.version != Version::HTTP_2 {
                 // Not kept, so that there is never an old one in the pool of fresh connections.
                 upstream.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
             }
@@ -233,6 +239,16 @@ impl ProxyHttp for Gateway {
         forwarding::to_client(response);
         if self.worker.is_closing() {
             session.set_keepalive(None);
+        }
+        let hsts = match &request.connection {
+            Some(connection) => connection.client.handshake.hsts.as_ref(),
+            None => {
+                let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+                tls.and_then(|tls| tls.extension.get::<TlsClient>()?.hsts.as_ref())
+            }
+        };
+        if let Some(hsts) = hsts {
+            forwarding::add_hsts(response, hsts)?;
         }
         let Some(routed) = &request.routed else { return Ok(()) };
         if let Some(user) = routed.new_user

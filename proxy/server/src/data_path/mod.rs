@@ -14,6 +14,8 @@ mod flights;
 mod forwarding;
 mod gateway;
 mod identity;
+mod listener_tls;
+mod pem;
 pub mod recorder;
 mod request;
 mod screening;
@@ -21,6 +23,7 @@ mod serve;
 pub mod shards;
 mod shield;
 mod totals;
+mod upstream;
 mod view;
 mod worker;
 
@@ -29,16 +32,19 @@ mod tests;
 
 pub use serve::ServingHandle;
 
-use certificates::Certificates;
+pub use certificates::CertificateExpiry;
+use crate::lifecycle::{Inherited, ListeningSocket};
 use connection::Limits;
 use endpoints::Pool;
+use listener_tls::ListenerTls;
 use recorder::{Recorder, Totals};
 use serinus_config::{ListenerSettings, Settings};
 use serinus_models::{LiveSample, Pair, Sample};
 use serinus_routing::{RouteTable, Variant};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tokio::sync::{Notify, watch};
 use view::{Setup, View};
 use worker::Worker;
@@ -72,6 +78,8 @@ struct Inner {
     setup: Mutex<Arc<Setup>>,
     /// Wakes the resolver.
     reloaded: Notify,
+    /// Idle clients need not be closed soon after the listeners.
+    has_time: AtomicBool,
 }
 
 /// A listener as it was started. Limits and certificates follow reloads.
@@ -80,7 +88,7 @@ struct ListenerState {
     name: Arc<str>,
     address: SocketAddr,
     limits: Arc<Limits>,
-    certificates: Option<Arc<Certificates>>,
+    tls: Option<Arc<ListenerTls>>,
 }
 
 impl DataPath {
@@ -102,6 +110,7 @@ impl DataPath {
             listeners,
             setup: Mutex::new(setup),
             reloaded: Notify::new(),
+            has_time: AtomicBool::new(false),
         })))
     }
 
@@ -128,24 +137,27 @@ impl DataPath {
         let threads = self.0.workers.len();
         let setup =
             Arc::new(Setup::new(settings, &table, threads, Some(&current), Instant::now())?);
-        let mut chains = Vec::new();
+        let mut prepared = Vec::new();
         for (state, now) in self.0.listeners_of(settings) {
-            if let Some(certificates) = &state.certificates
+            if let Some(tls) = &state.tls
                 && !now.certificates.is_empty()
             {
-                chains.push((certificates, certificates::read(&now.certificates)?));
+                prepared.push((tls, listener_tls::prepare(&now.certificates, &now.tls)?));
             }
         }
-        // Nothing can fail from here on.
-        chains.into_iter().for_each(|(certificates, chains)| certificates.replace(chains));
+        // What is left can fail only where the TLS library contradicts itself.
+        for (tls, prepared) in prepared {
+            tls.replace(prepared)?;
+        }
         for (state, now) in self.0.listeners_of(settings) {
-            state.limits.set(now.header_timeout, now.keepalive_timeout);
+            state.limits.set(now);
         }
         for worker in &self.0.workers {
             worker.publish(View { table: table.clone(), setup: Arc::clone(&setup) });
         }
         *current = setup;
         drop(current);
+        self.0.warn_of_expiries();
         self.0.reloaded.notify_one();
         Ok(())
     }
@@ -201,6 +213,11 @@ impl DataPath {
             .collect()
     }
 
+    /// When the certificates of all listeners end.
+    pub fn certificates(&self) -> Vec<CertificateExpiry> {
+        self.0.expiries()
+    }
+
     /// Requests whose answer is not finished.
     pub fn in_flight(&self) -> usize {
         self.0.in_flight()
@@ -216,7 +233,29 @@ impl DataPath {
         settings: &Settings,
         shutdown: ShutdownRx,
     ) -> anyhow::Result<ServingHandle> {
-        serve::serve(&self.0, settings.server.grace_period, shutdown)
+        let grace = settings.server.grace_period;
+        let (handle, _) = serve::serve(&self.0, grace, &mut Inherited::default(), shutdown)?;
+        Ok(handle)
+    }
+
+    /// The same, on sockets that were `inherited` where there are any. Gives all sockets back as
+    /// well, for a process that comes after this one: as long as they are held, nothing is refused.
+    ///
+    /// # Errors
+    /// As [`DataPath::serve`].
+    pub(crate) fn serve_on(
+        &self,
+        settings: &Settings,
+        inherited: &mut Inherited,
+        shutdown: ShutdownRx,
+    ) -> anyhow::Result<(ServingHandle, Vec<ListeningSocket>)> {
+        serve::serve(&self.0, settings.server.grace_period, inherited, shutdown)
+    }
+
+    /// Lets idle clients have all of the grace period of a shutdown for their next request: nobody
+    /// waits for this process to end.
+    pub(crate) fn take_time(&self) {
+        self.0.has_time.store(true, Ordering::Release);
     }
 }
 
@@ -242,6 +281,22 @@ impl Inner {
         self.workers.iter().map(|worker| worker.requests()).sum()
     }
 
+    fn has_time(&self) -> bool {
+        self.has_time.load(Ordering::Acquire)
+    }
+
+    fn expiries(&self) -> Vec<CertificateExpiry> {
+        let listeners = self.listeners.iter();
+        let encrypted = listeners.filter_map(|listener| Some((listener, listener.tls.as_ref()?)));
+        encrypted.flat_map(|(listener, tls)| tls.expiries(&listener.name)).collect()
+    }
+
+    /// Says in the log which certificates end soon.
+    fn warn_of_expiries(&self) {
+        let now = SystemTime::now();
+        self.expiries().iter().for_each(|expiry| expiry.warn(now));
+    }
+
     /// Running listeners with what `settings` say of them.
     fn listeners_of<'a>(
         &'a self,
@@ -256,12 +311,18 @@ impl Inner {
 
 impl ListenerState {
     fn new(settings: &ListenerSettings) -> anyhow::Result<Arc<ListenerState>> {
-        let chains = certificates::read(&settings.certificates)?;
+        let tls = match settings.certificates.as_slice() {
+            [] => None,
+            certificates => {
+                let prepared = listener_tls::prepare(certificates, &settings.tls)?;
+                Some(Arc::new(ListenerTls::new(prepared)?))
+            }
+        };
         Ok(Arc::new(ListenerState {
             name: settings.name.as_str().into(),
             address: settings.address,
-            limits: serve::limits(settings),
-            certificates: (!chains.is_empty()).then(|| Arc::new(Certificates::new(chains))),
+            limits: Arc::new(Limits::new(settings)),
+            tls,
         }))
     }
 }

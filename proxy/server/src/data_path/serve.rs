@@ -1,14 +1,13 @@
 //! Sockets and threads: binding, serving, draining.
 
-use super::certificates::Certificates;
-use super::connection::{Front, Limits};
+use super::connection::Front;
 use super::gateway::{ATTEMPTS, Gateway};
 use super::worker::Worker;
 use super::{Inner, ListenerState};
+use crate::lifecycle::{Inherited, ListeningSocket, bind};
 use anyhow::Context;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::Listeners;
-use pingora::listeners::tls::TlsSettings;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds, ShutdownWatch};
@@ -29,6 +28,8 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// How long idle clients may still send a request after the listeners closed: it is answered with
 /// `connection: close`, which loses nothing, where closing at once could cross a request.
 const LINGER: Duration = Duration::from_millis(250);
+/// Time between two warnings of the same certificate.
+const WARN_EVERY: Duration = Duration::from_secs(86_400);
 /// How often the drain is looked at.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -70,20 +71,24 @@ impl ServingHandle {
     }
 }
 
-/// Binds and starts; see [`super::DataPath::serve`].
+/// Binds and starts; see [`super::DataPath::serve_on`].
 pub(super) fn serve(
     inner: &Arc<Inner>,
     grace_period: Duration,
+    inherited: &mut Inherited,
     shutdown: ShutdownWatch,
-) -> anyhow::Result<ServingHandle> {
+) -> anyhow::Result<(ServingHandle, Vec<ListeningSocket>)> {
     // Sockets first: whatever is wrong with them is known before anything runs.
     let mut bound = Vec::with_capacity(inner.listeners.len());
     let mut addresses = Vec::with_capacity(inner.listeners.len());
+    let mut sockets = Vec::with_capacity(inner.listeners.len());
     for listener in &inner.listeners {
-        let socket = bind(listener.address).with_context(|| {
+        let socket = bind(listener.address, inherited).with_context(|| {
             format!("cannot listen on {} (listener {})", listener.address, listener.name)
         })?;
         addresses.push((Arc::clone(&listener.name), socket.local_addr()?));
+        let (configured, same) = (listener.address, socket.try_clone()?);
+        sockets.push(ListeningSocket { configured, socket: same });
         bound.push((Arc::clone(listener), socket));
     }
     let inner = Arc::clone(inner);
@@ -103,19 +108,11 @@ pub(super) fn serve(
         })
         .context("cannot start the data path's supervisor")?;
     started.recv().context("the data path's supervisor ended at once")??;
-    Ok(ServingHandle { addresses, supervisor })
+    Ok((ServingHandle { addresses, supervisor }, sockets))
 }
 
 fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot make a tokio runtime")
-}
-
-/// With `SO_REUSEADDR`, so that a restart need not wait for connections in TIME_WAIT. Pingora
-/// lengthens the queue when it takes the socket over.
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = TcpListener::bind(address)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 /// Those who serve, and how they are told to stop.
@@ -164,12 +161,14 @@ impl Threads {
                 // A dropped sender is a shutdown as well.
                 _ = shutdown.wait_for(|shutdown| *shutdown) => {}
                 () = resolve_names(inner) => {}
+                () = warn_of_expiries(inner) => {}
             }
             let began = Instant::now();
             // Listeners close, and no connection is kept for another request.
             inner.workers.iter().for_each(|worker| worker.close());
             self.stop.send_replace(true);
-            drained(inner, began + LINGER.min(grace_period)).await;
+            let linger = if inner.has_time() { grace_period } else { LINGER.min(grace_period) };
+            drained(inner, began + linger).await;
             self.stage.send_replace(Stage::ClosingIdle);
             drained(inner, began + grace_period).await;
             inner.in_flight()
@@ -204,6 +203,8 @@ fn run_worker(
         });
         let mut proxy = http_proxy(&conf, Gateway { worker: Arc::clone(&worker) });
         let mut options = HttpServerOptions::default();
+        // The front decides who speaks it.
+        options.h2c = true;
         options.h2_idle_timeout =
             sockets.iter().map(|(listener, _)| listener.limits.keepalive()).max();
         proxy.server_options = Some(options);
@@ -213,23 +214,14 @@ fn run_worker(
             let mut fds = Fds::new();
             fds.add(address.clone(), socket.into_raw_fd()); // Pingora takes it from here
             let fds: ListenFds = Arc::new(fds.into());
-            let listeners = match &listener.certificates {
-                Some(certificates) => tls_listener(&address, Arc::clone(certificates)),
-                None => Ok(Listeners::tcp(&address)),
-            };
-            let listeners = match listeners {
-                Ok(listeners) => listeners,
-                Err(error) => {
-                    tracing::error!(listener = &*listener.name, "cannot serve TLS: {error}");
-                    continue;
-                }
-            };
             let front = Front {
                 proxy: Arc::clone(&proxy),
                 worker: Arc::clone(&worker),
                 limits: Arc::clone(&listener.limits),
+                tls: listener.tls.clone(),
             };
-            let mut service = Service::with_listeners(listener.name.to_string(), listeners, front);
+            let sockets = Listeners::tcp(&address);
+            let mut service = Service::with_listeners(listener.name.to_string(), sockets, front);
             let stopping = stopping.clone();
             tokio::spawn(async move { service.start_service(Some(fds), stopping, 1).await });
         }
@@ -240,20 +232,18 @@ fn run_worker(
     });
 }
 
-fn tls_listener(address: &str, certificates: Arc<Certificates>) -> pingora::Result<Listeners> {
-    let mut settings = TlsSettings::intermediate("", "")?; // no files: the resolver has them
-    settings.set_cert_resolver(certificates);
-    settings.enable_h2();
-    let mut listeners = Listeners::new();
-    listeners.add_tls_with_settings(address, None, settings);
-    Ok(listeners)
-}
-
 /// Until no client is connected, or `deadline`.
 async fn drained(inner: &Inner, deadline: Instant) {
     let busy = || inner.workers.iter().any(|worker| worker.connections() + worker.requests() > 0);
     while busy() && Instant::now() < deadline {
         tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+async fn warn_of_expiries(inner: &Inner) {
+    loop {
+        inner.warn_of_expiries();
+        tokio::time::sleep(WARN_EVERY).await;
     }
 }
 
@@ -265,9 +255,4 @@ async fn resolve_names(inner: &Inner) {
         // A reload does not wait for the next round.
         let _ = tokio::time::timeout(RESOLVE_EVERY, inner.reloaded.notified()).await;
     }
-}
-
-/// Limits of a listener as the settings have them.
-pub(super) fn limits(settings: &serinus_config::ListenerSettings) -> Arc<Limits> {
-    Arc::new(Limits::new(settings.header_timeout, settings.keepalive_timeout))
 }

@@ -4,7 +4,8 @@
 use super::endpoints::Pool;
 use super::recorder::{Recorder, Totals};
 use super::shield::RetryBudget;
-use serinus_config::{Settings, TimeoutSettings};
+use super::upstream::Upstream;
+use serinus_config::{PoolSettings, Settings, TimeoutSettings};
 use serinus_models::Pair;
 use serinus_routing::{CohortSeed, RouteTable, ServiceIndex, Variant};
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl Setup {
     /// The setup of `settings` for `table`, taking over what `before` has of it.
     ///
     /// # Errors
-    /// `table` is not a table of `settings`.
+    /// `table` is not a table of `settings`, or a file that they name cannot be used.
     pub(crate) fn new(
         settings: &Settings,
         table: &RouteTable,
@@ -113,7 +114,7 @@ impl Setup {
         }
         let mut services = Vec::with_capacity(table.services().len());
         for service in table.services() {
-            let Some(timeouts) = settings.service(&service.name).map(|found| found.timeouts) else {
+            let Some(found) = settings.service(&service.name) else {
                 anyhow::bail!(
                     "the route table has a service '{}' that the settings lack",
                     service.name
@@ -121,18 +122,24 @@ impl Setup {
             };
             let old =
                 before.and_then(|setup| setup.services.iter().find(|old| old.name == service.name));
-            let pool = |names: &Arc<[Arc<str>]>| {
-                let pools = before.into_iter().flat_map(Setup::pools);
-                pools
-                    .into_iter()
-                    .find(|pool| pool.is_of(names))
-                    .map_or_else(|| Arc::new(Pool::new(Arc::clone(names), threads)), Arc::clone)
+            let pool = |names: &Arc<[Arc<str>]>, settings: &PoolSettings| {
+                let upstream = Upstream::read(&settings.transport)?;
+                let mut pools = before.into_iter().flat_map(Setup::pools);
+                let old =
+                    pools.find(|pool| pool.is_of(names) && pool.upstream.is_like(&upstream));
+                anyhow::Ok(old.map_or_else(
+                    || Arc::new(Pool::new(Arc::clone(names), Arc::new(upstream), threads)),
+                    Arc::clone,
+                ))
             };
+            let canary = service.canary.as_ref().zip(found.canary.as_ref());
             services.push(ServiceSetup {
                 name: Arc::clone(&service.name),
-                stable: pool(&service.stable.endpoints),
-                canary: service.canary.as_ref().map(|canary| pool(&canary.endpoints)),
-                timeouts,
+                stable: pool(&service.stable.endpoints, &found.stable)?,
+                canary: canary
+                    .map(|(canary, settings)| pool(&canary.endpoints, settings))
+                    .transpose()?,
+                timeouts: found.timeouts,
                 seed: service.cohort_seed(),
                 budget: old.map_or_else(
                     || Arc::new(RetryBudget::new(now, 0)),

@@ -1,8 +1,10 @@
 //! `/metrics`: built when it is asked for, from counters that the hot path keeps for itself.
 
+mod certificates;
 mod families;
 mod probes;
 
+pub(crate) use certificates::CertificateSource;
 pub(crate) use families::{Traffic, TrafficSource};
 pub(crate) use probes::ProbeMetrics;
 
@@ -12,6 +14,7 @@ use crate::control::Board;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use certificates::CertificateEnds;
 use families::Families;
 use prometheus::{Registry, TextEncoder};
 use std::sync::Arc;
@@ -23,17 +26,19 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// A page of what `board`, `traffic` and `probes` say.
+    /// A page of what `board`, `traffic`, `certificates` and `probes` say.
     ///
     /// # Errors
     /// Two metrics of the same name.
     pub(crate) fn new(
         board: Arc<Board>,
         traffic: TrafficSource,
+        certificates: CertificateSource,
         probes: &ProbeMetrics,
     ) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
         registry.register(Box::new(Families::new(board, traffic)?))?;
+        registry.register(Box::new(CertificateEnds::new(certificates)?))?;
         probes.register(&registry)?;
         Ok(Metrics { registry })
     }

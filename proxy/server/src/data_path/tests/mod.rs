@@ -10,8 +10,8 @@ mod tls;
 use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
-    AdminSettings, ListenerSettings, LogSettings, PoolSettings, RouteSettings, ServerSettings,
-    ServiceSettings, Settings, TimeoutSettings,
+    AdminSettings, ListenerSettings, ListenerTlsSettings, LogSettings, PoolSettings, RouteSettings,
+    ServerSettings, ServiceSettings, Settings, TimeoutSettings, TransportSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -28,6 +28,7 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
     let pool = |version: &str, endpoints: &[SocketAddr]| PoolSettings {
         version: version.to_owned(),
         endpoints: endpoints.iter().map(|address| address.to_string()).collect(),
+        transport: TransportSettings::default(),
     };
     Settings {
         server: ServerSettings {
@@ -41,6 +42,9 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             name: "web".to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
             certificates: Vec::new(),
+            tls: ListenerTlsSettings::default(),
+            https_redirect: None,
+            h2c: false,
             header_timeout: Duration::from_secs(5),
             keepalive_timeout: Duration::from_secs(5),
         }],

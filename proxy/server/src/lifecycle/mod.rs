@@ -1,0 +1,9 @@
+//! From one process to the next, and what the service manager is told.
+
+mod hand_over;
+mod notify;
+mod sockets;
+
+pub(crate) use hand_over::{Heir, Predecessor};
+pub(crate) use notify::{tell, with_main_pid};
+pub(crate) use sockets::{Inherited, ListeningSocket, bind};
