@@ -160,6 +160,7 @@ fn alerts_and_dashboard_use_metrics_that_there_are() {
         "serinus_upstream_cpu_seconds_per_request",
         "serinus_upstream_memory_bytes",
         "serinus_config_last_reload_success",
+        "serinus_certificate_expiry_timestamp_seconds",
         "serinus_build_info",
     ];
     let dashboard = include_str!("../deploy/grafana-dashboard.json");

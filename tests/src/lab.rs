@@ -72,6 +72,18 @@ impl Lab {
     /// # Panics
     /// Something does not start.
     pub async fn prepared(setup: Setup, prepare: impl FnOnce(&Path)) -> Lab {
+        Lab::open(setup, prepare, None).await
+    }
+
+    /// The same as [`Lab::start`], with a socket to which the proxy tells what systemd would be told.
+    ///
+    /// # Panics
+    /// Something does not start.
+    pub async fn start_told(setup: Setup, manager: &Path) -> Lab {
+        Lab::open(setup, |_| (), Some(manager)).await
+    }
+
+    async fn open(setup: Setup, prepare: impl FnOnce(&Path), manager: Option<&Path>) -> Lab {
         let folder = TempDir::new().expect("a temporary folder");
         prepare(folder.path());
         let open = async |version, seed| {
@@ -93,7 +105,7 @@ impl Lab {
             };
             std::fs::write(folder.path().join("serinus.toml"), setup.text(&places))
                 .expect("the configuration is written");
-            start_proxy(folder.path())
+            start_proxy(folder.path(), manager)
         };
         let admin = Client::new(admin_address);
         let mut lab = Lab { folder, setup, stable, canary, proxy, web, admin_address, admin };
@@ -153,7 +165,7 @@ impl Lab {
     pub async fn restart(&mut self, signal: Signal) -> std::process::ExitStatus {
         self.proxy.signal(signal);
         let ended = self.proxy.wait(DEADLINE).await.expect("the proxy ends");
-        self.proxy = start_proxy(self.folder.path());
+        self.proxy = start_proxy(self.folder.path(), None);
         self.until_serving().await;
         ended
     }
@@ -298,12 +310,13 @@ pub async fn command(arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
-fn start_proxy(folder: &Path) -> Child {
+fn start_proxy(folder: &Path, manager: Option<&Path>) -> Child {
     let config = folder.join("serinus.toml");
+    let manager = manager.map_or("", |socket| socket.to_str().expect("an ordinary name"));
     Child::start(
         &binary(),
         &["run", "--config", config.to_str().expect("a folder with an ordinary name")],
-        &[("SERINUS_SECRET_SHOP_PASSWORD", PASSWORD)],
+        &[("SERINUS_SECRET_SHOP_PASSWORD", PASSWORD), ("NOTIFY_SOCKET", manager)],
         &folder.join("proxy.log"),
     )
     .expect("the proxy starts")

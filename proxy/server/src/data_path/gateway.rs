@@ -11,8 +11,8 @@ use super::{access, answer, attribution, forwarding};
 use async_trait::async_trait;
 use attribution::Fault;
 use bytes::Bytes;
-use http::{StatusCode, Version};
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -211,6 +211,7 @@ impl ProxyHttp for Gateway {
         request.stop_waiting();
         if let Some(routed) = &mut request.routed {
             routed.attempt.header = Some((now, status.as_u16()));
+            routed.attempt.grpc = grpc_ending(&response.headers);
         }
         if status.is_server_error() || status == StatusCode::SWITCHING_PROTOCOLS {
             // Certain from here on, whatever becomes of the body.
@@ -230,6 +231,20 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        request: &mut Request,
+    ) -> Result<()> {
+        if let Some(routed) = &mut request.routed
+            && let Some(ending) = grpc_ending(trailers)
+        {
+            routed.attempt.grpc = Some(ending);
+        }
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -237,6 +252,13 @@ impl ProxyHttp for Gateway {
         request: &mut Request,
     ) -> Result<()> {
         forwarding::to_client(response);
+        if session.req_header().version == Version::HTTP_10
+            && response.headers.contains_key(TRANSFER_ENCODING)
+        {
+            // It knows no chunks: the end of the connection is the end of the answer.
+            response.remove_header(&TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
         if self.worker.is_closing() {
             session.set_keepalive(None);
         }
@@ -377,6 +399,12 @@ fn upload_allowance(session: &Session, routed: &Routed) -> Duration {
     let length = session.req_header().headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.trim().parse::<u64>().ok());
     length.map_or(OPEN_UPLOAD, |bytes| Duration::from_secs(bytes / SLOWEST_UPLOAD))
+}
+
+/// How a gRPC call ended, where it says so: after its body, or in the header of an answer without one.
+fn grpc_ending(fields: &HeaderMap) -> Option<Ending> {
+    const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+    fields.get(STATUS).map(|status| Ending::of_grpc(status.as_bytes()))
 }
 
 /// Answers that go on for as long as both sides like.

@@ -60,6 +60,8 @@ pub(crate) struct Attempt {
     counted_slow: bool,
     /// When the response's header came, and its status.
     pub(crate) header: Option<(Instant, u16)>,
+    /// How a gRPC call ended: its status comes after the answer's body.
+    pub(crate) grpc: Option<Ending>,
     /// It has been counted, or is nobody's to count.
     pub(crate) settled: bool,
 }
@@ -72,6 +74,7 @@ impl Attempt {
             seat: None,
             counted_slow: false,
             header: None,
+            grpc: None,
             settled: false,
         }
     }
@@ -113,11 +116,11 @@ impl Request {
 
     /// Counts an attempt that was answered to the end, with a body of `bytes`.
     pub(crate) fn settle_answered(&mut self, now: Instant, bytes: u64, streamed: bool) {
-        let Some((header_at, status)) = self.routed.as_ref().and_then(|r| r.attempt.header) else {
-            return;
-        };
+        let Some(routed) = &self.routed else { return };
+        let Some((header_at, status)) = routed.attempt.header else { return };
+        let ending = routed.attempt.grpc.unwrap_or(Ending::of_status(status));
         let at = if streamed || bytes > JUDGED_TO_THE_END { header_at } else { now };
-        self.settle(Ending::of_status(status), at, bytes);
+        self.settle(ending, at, bytes);
     }
 
     /// The next try, on the same variant or another.

@@ -50,6 +50,22 @@ impl Ending {
         }
     }
 
+    /// The ending of a gRPC call with this status, whose HTTP status is 200 all the same: what tells of
+    /// the server is its failure, what tells of the request is the client's.
+    pub(super) fn of_grpc(status: &[u8]) -> Ending {
+        match status {
+            b"0" => Ending::Success,
+            b"4" => Ending::Timeout, // DEADLINE_EXCEEDED
+            // UNKNOWN, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS
+            b"2" | b"12" | b"13" | b"14" | b"15" => Ending::ServerError,
+            // CANCELLED, INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (which is HTTP's 429), ...
+            b"1" | b"3" | b"5" | b"6" | b"7" | b"8" | b"9" | b"10" | b"11" | b"16" => {
+                Ending::ClientError
+            }
+            _ => Ending::ServerError, // no status that there is
+        }
+    }
+
     /// The class it counts as in the judgement.
     pub const fn outcome(self) -> Outcome {
         match self {

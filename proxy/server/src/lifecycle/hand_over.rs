@@ -23,7 +23,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -70,7 +70,13 @@ impl Talk {
 
     fn hear(&mut self, word: &str) -> anyhow::Result<()> {
         let mut line = String::new();
-        self.0.read_line(&mut line).with_context(|| format!("it was not '{word}' in time"))?;
+        match self.0.read_line(&mut line) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("it was not '{word}' in time"));
+            }
+        }
         match line.trim_end() {
             said if said == word => Ok(()),
             "" => bail!("it ended before it was '{word}': its log says why"),

@@ -1,11 +1,15 @@
 //! The data path with real sockets: real upstreams on one side, real clients on the other.
 
 mod attribution;
+mod authority;
+mod grpc;
 mod lab;
 mod lifecycle;
+mod protocols;
 mod routing;
 mod shield;
 mod tls;
+mod upstream;
 
 use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
