@@ -122,10 +122,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    async fn connect(
-        &mut self,
-        progress: &mut Progress,
-    ) -> Result<Sender, ExchangeError> {
+    async fn connect(&mut self, progress: &mut Progress) -> Result<Sender, ExchangeError> {
         let endpoint = || self.target.endpoint.clone();
         (progress.opened, progress.reused) = (true, false);
         progress.watch.enter(Phase::Resolve);

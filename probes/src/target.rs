@@ -37,11 +37,8 @@ impl Target {
         let http2 = pool.transport.protocol != UpstreamProtocol::Http1;
         let tls = pool.transport.tls.as_ref();
         let tls = tls.map(|settings| Tls::of(settings, http2)).transpose()?;
-        let target = |endpoint: &String| Target {
-            endpoint: endpoint.clone(),
-            tls: tls.clone(),
-            http2,
-        };
+        let target =
+            |endpoint: &String| Target { endpoint: endpoint.clone(), tls: tls.clone(), http2 };
         Ok(pool.endpoints.iter().map(target).collect())
     }
 }

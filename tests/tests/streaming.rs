@@ -89,6 +89,8 @@ async fn a_gigabyte_passes_either_way_and_leaves_no_trace_in_memory() {
     let mut client = up.await.unwrap();
     let (answer, _) = header(&mut client).await;
     assert!(answer.starts_with("http/1.1 200"), "{answer}");
-    println!("resident: {before} MiB before, {download} MiB in the download, {upload} MiB in the upload");
+    println!(
+        "resident: {before} MiB before, {download} MiB in the download, {upload} MiB in the upload"
+    );
     assert!(download.max(upload) < before + 32, "{before}, {download}, {upload} MiB");
 }

@@ -7,6 +7,7 @@ use serinus_tests::browser::Browser;
 use serinus_tests::lab::{DEADLINE, Lab, command};
 use serinus_tests::setup::Setup;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Ends the last process of a line, whose parent the lab does not know.
 struct Line(Vec<u64>);
@@ -49,7 +50,20 @@ async fn twenty_upgrades_under_load_lose_no_request() {
     let setup = Setup { sticky: "cookie", grace: "20s", ..Setup::default() };
     let lab = Lab::start(setup).await;
     lab.until("at 10%", |status| status["weight"] == 10.0).await;
+    // Users who keep their connections, and beside them one who makes a new one for every request:
+    // the next process must lose neither what is open nor what waits to be accepted.
     let load = lab.load(150.0);
+    let (stop, stopped) = watch::channel(false);
+    let web = lab.web;
+    let newcomer = tokio::spawn(async move {
+        let mut visits = 0;
+        while !*stopped.borrow() {
+            let mut browser = Browser::open(web).await.expect("nobody is refused");
+            assert_eq!(browser.get("/").await.expect("an answer").status, 200);
+            visits += 1;
+        }
+        visits
+    });
     let mut line = Line(Vec::new());
     let mut pid = status(&lab).await.unwrap()["pid"].as_u64().unwrap();
     let began = Instant::now();
@@ -57,12 +71,18 @@ async fn twenty_upgrades_under_load_lose_no_request() {
         signal(pid, Signal::SIGUSR2);
         pid = next_after(&lab, pid).await;
         line.0.push(pid);
+        let answered = load.tally.all().requests + 20;
+        while load.tally.all().requests < answered {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let weight = lab.status().await["weight"].clone();
         assert_eq!(weight, 10.0, "the weight of the release goes with it");
     }
     println!("20 upgrades in {:?}", began.elapsed());
+    stop.send_replace(true);
+    let visits: u64 = newcomer.await.expect("no visit failed");
     let tally = load.finish().await;
-    println!("{:?}", tally.all());
+    println!("{:?}, and {visits} on connections of their own", tally.all());
     assert!(tally.all().requests > 300, "{:?}", tally.all());
     assert_eq!(tally.all().failures, 0, "{:?}\n{}", tally.mishaps(), lab.log());
 }
@@ -73,8 +93,7 @@ async fn an_idle_connection_is_answered_by_the_process_that_it_was_made_with_and
     let mut idle = Browser::open(lab.web).await.unwrap();
     assert_eq!(idle.get("/").await.unwrap().status, 200);
     let config = lab.config();
-    let (code, output, errors) =
-        command(&["upgrade", "--config", config.to_str().unwrap()]).await;
+    let (code, output, errors) = command(&["upgrade", "--config", config.to_str().unwrap()]).await;
     assert_eq!(code, 0, "{output}{errors}\n{}", lab.log());
     let pid = status(&lab).await.unwrap()["pid"].as_u64().unwrap();
     let _line = Line(vec![pid]);

@@ -72,8 +72,10 @@ pub(crate) fn settle(
             let encrypted = file.present.contains(&"certificate");
             let tls = match file.tls {
                 Some(tls) if !encrypted => {
-                    let help = "add [[listener.NAME.certificate]] with cert and key, or leave it out";
-                    return reader.fault(&tls.span, fault("'tls' on a listener without certificate", help));
+                    let help =
+                        "add [[listener.NAME.certificate]] with cert and key, or leave it out";
+                    return reader
+                        .fault(&tls.span, fault("'tls' on a listener without certificate", help));
                 }
                 Some(tls) => tls.value.settle(surroundings, reader),
                 None => Some(ListenerTlsSettings::default()),
@@ -81,7 +83,8 @@ pub(crate) fn settle(
             let https_redirect = file.https_redirect.and_then(|at| {
                 if at.value.0.is_some() && encrypted {
                     let help = "leave it out: who comes here has come over HTTPS";
-                    return reader.fault(&at.key, fault("'https_redirect' on a TLS listener", help));
+                    return reader
+                        .fault(&at.key, fault("'https_redirect' on a TLS listener", help));
                 }
                 Some(at.value.0)
             });

@@ -55,8 +55,7 @@ pub(crate) struct ClientMode {
 
 const MODES: [(&str, ClientMode); 2] =
     [("required", ClientMode { required: true }), ("optional", ClientMode { required: false })];
-const VERSIONS: [(&str, TlsVersion); 2] =
-    [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
+const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 const ALPN: [(&str, AlpnProtocol); 2] =
     [("h2", AlpnProtocol::Http2), ("http/1.1", AlpnProtocol::Http11)];
 
@@ -187,4 +186,3 @@ impl Read for HttpsRedirect {
         ] })
     }
 }
-

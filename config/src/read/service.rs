@@ -85,9 +85,8 @@ pub(crate) fn settle(
 
 /// Names of the services with an endpoint that is spoken to over TLS.
 pub(crate) fn encrypted(services: &Map<Name, ServiceFile>) -> Vec<String> {
-    let on = |tls: &Option<At<UpstreamTls>>| {
-        matches!(tls, Some(At { value: UpstreamTls::On(_), .. }))
-    };
+    let on =
+        |tls: &Option<At<UpstreamTls>>| matches!(tls, Some(At { value: UpstreamTls::On(_), .. }));
     let speaks = |file: &ServiceFile| {
         let pools = file.stable.iter().chain(&file.canary);
         on(&file.tls) || pools.into_iter().any(|pool| on(&pool.value.tls))

@@ -46,7 +46,8 @@ impl Read for UpstreamTls {
             None => {}
         }
         if value.get_ref().as_table().is_none() {
-            let help = "write true, or how: { sni = \"app.internal\", ca = \"certs/internal.pem\" }";
+            let help =
+                "write true, or how: { sni = \"app.internal\", ca = \"certs/internal.pem\" }";
             return reader.wrong_type(value, "true or a table", help);
         }
         Some(UpstreamTls::On(Box::new(UpstreamTlsFile::read(value, reader)?)))
@@ -107,10 +108,7 @@ impl Transport<'_> {
     where
         Self: 'a,
     {
-        Transport {
-            tls: self.tls.or(service.tls),
-            protocol: self.protocol.or(service.protocol),
-        }
+        Transport { tls: self.tls.or(service.tls), protocol: self.protocol.or(service.protocol) }
     }
 
     pub(crate) fn settle(
@@ -153,7 +151,8 @@ impl UpstreamTlsFile {
         surroundings: &Surroundings,
         reader: &mut Reader,
     ) -> Option<UpstreamTlsSettings> {
-        let path = |path: &Option<At<PathBuf>>| path.as_ref().map(|at| surroundings.path(&at.value));
+        let path =
+            |path: &Option<At<PathBuf>>| path.as_ref().map(|at| surroundings.path(&at.value));
         let verify = self.verify.as_ref()?.value;
         let has = |key| self.present.contains(&key);
         if has("client_cert") != has("client_key") {
@@ -198,7 +197,8 @@ fn common_host(
     match hosts.find(|host| *host != first).filter(|_| verify) {
         None => Some(first.to_owned()),
         Some(other) => {
-            let message = format!("which name shall certificates carry: \"{first}\" or \"{other}\"?");
+            let message =
+                format!("which name shall certificates carry: \"{first}\" or \"{other}\"?");
             let help = "the endpoints have different hosts; add sni = \"...\", the name in the certificate";
             reader.fault(&at.span, fault(message, help))
         }

@@ -159,6 +159,7 @@ async fn a_pool_of_http2_endpoints_over_tls_is_probed_as_its_settings_say() {
     let steps = vec![get("/a").expect(said("/a")), get("/b").expect(said("/b"))];
     let run = succeed(steps, &targets[0]).await;
     assert!(run.steps[1].reused);
-    std::fs::write(&file, generate_simple_self_signed(["a".to_owned()]).unwrap().cert.pem()).unwrap();
+    std::fs::write(&file, generate_simple_self_signed(["a".to_owned()]).unwrap().cert.pem())
+        .unwrap();
     assert_ne!(Target::all_of(&pool).unwrap(), targets);
 }

@@ -47,7 +47,8 @@ async fn lab(config: &str) -> Lab {
     let used = [("checkout".into(), Pair { stable: used, canary: Resources::default() })];
     board.resources.store(Arc::new(used.into()));
     let probes = ProbeMetrics::new().unwrap();
-    let metrics = Metrics::new(board.clone(), Box::new(traffic), Box::new(Vec::new), &probes).unwrap();
+    let metrics =
+        Metrics::new(board.clone(), Box::new(traffic), Box::new(Vec::new), &probes).unwrap();
     let (control, requests) = unbounded_channel();
     let state = tempfile::tempdir().unwrap();
     let admin = Admin {

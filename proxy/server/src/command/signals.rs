@@ -26,10 +26,9 @@ impl Signals {
     /// # Errors
     /// The kernel refuses, which it does not.
     pub(super) fn block() -> nix::Result<Signals> {
-        let signals: SigSet =
-            [Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGTERM, Signal::SIGINT]
-                .into_iter()
-                .collect();
+        let signals: SigSet = [Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGTERM, Signal::SIGINT]
+            .into_iter()
+            .collect();
         signals.thread_block()?;
         Ok(Signals(signals))
     }

@@ -23,8 +23,9 @@ pub(super) fn run(arguments: &UpgradeArguments) -> anyhow::Result<ExitCode> {
     let client = arguments.whom.client()?;
     let before = status(&client)?;
     let pid = i32::try_from(before.pid).context("that is no process id")?;
-    kill(Pid::from_raw(pid), Signal::SIGUSR2)
-        .with_context(|| format!("process {pid} cannot be asked: run this as its user on its machine"))?;
+    kill(Pid::from_raw(pid), Signal::SIGUSR2).with_context(|| {
+        format!("process {pid} cannot be asked: run this as its user on its machine")
+    })?;
     let since = Instant::now();
     while since.elapsed() < PATIENCE {
         std::thread::sleep(LOOK_EVERY);

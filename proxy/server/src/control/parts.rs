@@ -5,7 +5,8 @@ use crate::data_path::DataPath;
 use serinus_config::Settings;
 use serinus_models::{Outcome, Pair};
 use serinus_probes::{
-    ResourceReader, Round, Scheduler, SecretError, Secrets, ServiceProbes, ServiceResources, TlsError,
+    ResourceReader, Round, Scheduler, SecretError, Secrets, ServiceProbes, ServiceResources,
+    TlsError,
 };
 use serinus_routing::Variant;
 use std::sync::Arc;

@@ -114,7 +114,8 @@ pub(crate) fn read(settings: &[CertificateSettings]) -> anyhow::Result<Vec<Chain
 fn read_pair(pair: &CertificateSettings) -> anyhow::Result<Chain> {
     let key = Arc::new(pem::pair(&pair.cert, &pair.key)?);
     let about = key.end_entity_cert().ok().and_then(|certificate| About::of(certificate));
-    let about = about.with_context(|| format!("cannot read the certificate {}", pair.cert.display()))?;
+    let about =
+        about.with_context(|| format!("cannot read the certificate {}", pair.cert.display()))?;
     Ok(Chain { key, about })
 }
 
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn days_are_counted_down_to_the_end_and_beyond() {
-        let expiry = CertificateExpiry { listener: "web".into(), name: "a".into(), not_after: 86_400 * 10 };
+        let expiry =
+            CertificateExpiry { listener: "web".into(), name: "a".into(), not_after: 86_400 * 10 };
         let on = |days: u64, seconds: u64| {
             expiry.days_left(UNIX_EPOCH + Duration::from_secs(days * 86_400 + seconds))
         };

@@ -93,10 +93,8 @@ fn verifier(
     clients: &ClientCertificateSettings,
     roots: RootCertStore,
 ) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
-    let builder = WebPkiClientVerifier::builder_with_provider(
-        Arc::new(roots),
-        Arc::new(default_provider()),
-    );
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
     let builder = if clients.required { builder } else { builder.allow_unauthenticated() };
     builder
         .build()

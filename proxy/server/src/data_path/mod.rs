@@ -32,8 +32,8 @@ mod tests;
 
 pub use serve::ServingHandle;
 
-pub use certificates::CertificateExpiry;
 use crate::lifecycle::{Inherited, ListeningSocket};
+pub use certificates::CertificateExpiry;
 use connection::Limits;
 use endpoints::Pool;
 use listener_tls::ListenerTls;

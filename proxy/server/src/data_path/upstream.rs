@@ -86,9 +86,10 @@ impl Tls {
     fn is_like(&self, other: &Tls) -> bool {
         let raw = |tls: &Tls| -> Vec<Vec<u8>> {
             let authorities = tls.authorities.iter().flat_map(|all| all.iter());
-            let client = tls.client.iter().flat_map(|pair| {
-                std::iter::once(pair.leaf()).chain(pair.intermediates())
-            });
+            let client = tls
+                .client
+                .iter()
+                .flat_map(|pair| std::iter::once(pair.leaf()).chain(pair.intermediates()));
             authorities.chain(client).map(|one| one.borrow_raw_cert().clone()).collect()
         };
         let key = |tls: &Tls| tls.client.as_ref().map(|pair| pair.key().clone());

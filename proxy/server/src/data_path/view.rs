@@ -125,8 +125,7 @@ impl Setup {
             let pool = |names: &Arc<[Arc<str>]>, settings: &PoolSettings| {
                 let upstream = Upstream::read(&settings.transport)?;
                 let mut pools = before.into_iter().flat_map(Setup::pools);
-                let old =
-                    pools.find(|pool| pool.is_of(names) && pool.upstream.is_like(&upstream));
+                let old = pools.find(|pool| pool.is_of(names) && pool.upstream.is_like(&upstream));
                 anyhow::Ok(old.map_or_else(
                     || Arc::new(Pool::new(Arc::clone(names), Arc::new(upstream), threads)),
                     Arc::clone,

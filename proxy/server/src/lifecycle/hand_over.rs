@@ -168,8 +168,9 @@ impl Predecessor {
             return Ok(None);
         }
         let stream = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-        let found = Predecessor::on(stream)
-            .with_context(|| format!("{VARIABLE} is set, but the process before hands nothing over"))?;
+        let found = Predecessor::on(stream).with_context(|| {
+            format!("{VARIABLE} is set, but the process before hands nothing over")
+        })?;
         Ok(Some(found))
     }
 

@@ -32,7 +32,9 @@ impl Collector for CertificateEnds {
     fn collect(&self) -> Vec<MetricFamily> {
         self.gauge.reset();
         for end in (self.source)() {
-            self.gauge.with_label_values(&[&*end.listener, end.name.as_str()]).set(end.not_after as f64);
+            self.gauge
+                .with_label_values(&[&*end.listener, end.name.as_str()])
+                .set(end.not_after as f64);
         }
         self.gauge.collect()
     }

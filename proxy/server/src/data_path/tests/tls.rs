@@ -121,10 +121,7 @@ async fn http2_is_routed_by_its_authority() {
 }
 
 /// A listener with a certificate for `shop.test` and these settings, in front of one endpoint.
-async fn encrypted(
-    authority: &Authority,
-    tls: ListenerTlsSettings,
-) -> (Running, Upstream) {
+async fn encrypted(authority: &Authority, tls: ListenerTlsSettings) -> (Running, Upstream) {
     let stable = Upstream::start("stable", Reply::Status(200)).await;
     let issued = authority.issue("shop", "shop.test", 2090);
     let mut settings = settings(&[stable.address], &[]);
@@ -140,8 +137,7 @@ async fn ask_over(running: &Running, config: ClientConfig) -> std::io::Result<An
     let server = ServerName::try_from("shop.test").unwrap();
     let mut stream = TlsConnector::from(Arc::new(config)).connect(server, tcp).await?;
     let forged = "x-client-subject: CN=root\r\nclient-cert: :AAAA:\r\n";
-    let request =
-        format!("GET / HTTP/1.1\r\nhost: shop.test\r\n{forged}connection: close\r\n\r\n");
+    let request = format!("GET / HTTP/1.1\r\nhost: shop.test\r\n{forged}connection: close\r\n\r\n");
     exchange(&mut stream, &request).await
 }
 
@@ -222,7 +218,8 @@ async fn versions_protocols_and_hsts_follow_a_reload() {
     let hsts = "max-age=31536000; includeSubDomains; preload";
     let answer = ask_over(&running, plain.clone()).await.unwrap();
     assert_eq!(answer.field("strict-transport-security"), Some(hsts));
-    let own = "HTTP/1.1 200 OK\r\nstrict-transport-security: max-age=0\r\ncontent-length: 0\r\n\r\n";
+    let own =
+        "HTTP/1.1 200 OK\r\nstrict-transport-security: max-age=0\r\ncontent-length: 0\r\n\r\n";
     stable.reply(Reply::Raw(own));
     let answer = ask_over(&running, plain).await.unwrap();
     assert_eq!(answer.field("strict-transport-security"), Some("max-age=0"));

@@ -97,10 +97,8 @@ async fn an_endpoint_over_tls_is_asked_by_name_and_shown_the_certificate() {
     let server = authority.issue("app", "app.internal", 2090);
     let edge = authority.issue("edge", "edge.internal", 2090);
     let endpoint = Endpoint::start(Some(authority.server(&server, true, &[])), false).await;
-    let with = UpstreamTlsSettings {
-        client_certificate: Some((edge.cert, edge.key)),
-        ..tls(&authority)
-    };
+    let with =
+        UpstreamTlsSettings { client_certificate: Some((edge.cert, edge.key)), ..tls(&authority) };
     let running =
         Running::start(speaking(endpoint.address, Some(with), UpstreamProtocol::Http1), 0.0);
     let answer = running.get("/").await;
@@ -128,7 +126,11 @@ async fn an_endpoint_that_is_not_who_it_must_be_gets_no_request() {
         let running = Running::start(settings, 0.0);
         assert_eq!(running.get("/").await.status, status, "{issued:?}");
         let seen = running.observed(1).await.stable.outcomes;
-        assert_eq!(seen.of(Outcome::ConnectError), u64::from(status == 502), "{issued:?}: {seen:?}");
+        assert_eq!(
+            seen.of(Outcome::ConnectError),
+            u64::from(status == 502),
+            "{issued:?}: {seen:?}"
+        );
     }
 }
 
