@@ -1,13 +1,22 @@
 //! From one process to the next, under load.
 
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::client::conn::http2::handshake;
+use hyper::http;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use serinus::demo::free_port;
 use serinus_tests::browser::Browser;
 use serinus_tests::lab::{DEADLINE, Lab, command};
 use serinus_tests::setup::Setup;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// Ends the last process of a line, whose parent the lab does not know.
 struct Line(Vec<u64>);
@@ -45,16 +54,61 @@ fn signal(pid: u64, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(pid).expect("a process id")), signal).expect("it runs");
 }
 
+/// Sends eight requests at a time over HTTP/2 until it is told to stop, on a new connection whenever the
+/// server takes no more of them; how many were answered on how many connections.
+async fn over_http2(server: SocketAddr, stopped: watch::Receiver<bool>) -> (u64, u64) {
+    let (mut requests, mut connections) = (0, 0);
+    while !*stopped.borrow() {
+        let stream = TcpStream::connect(server).await.expect("nobody is refused");
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("it speaks HTTP/2");
+        let connection = tokio::spawn(connection);
+        connections += 1;
+        while !*stopped.borrow() {
+            let mut batch = JoinSet::new();
+            for _ in 0..8 {
+                let mut sender = sender.clone();
+                batch.spawn(async move {
+                    // One that closes takes no new request: that is none lost.
+                    sender.ready().await.ok()?;
+                    let request = http::Request::get("http://shop.example/");
+                    let request = request.body(Empty::<Bytes>::new()).expect("a request");
+                    match sender.try_send_request(request).await {
+                        Ok(answer) => Some(answer.status().as_u16()),
+                        Err(error) if error.message().is_some() => None,
+                        Err(error) => panic!("a request was lost: {:?}", error.into_error()),
+                    }
+                });
+            }
+            let answers = batch.join_all().await;
+            requests += answers.iter().flatten().count() as u64;
+            assert!(answers.iter().flatten().all(|status| *status == 200), "{answers:?}");
+            if answers.iter().any(Option::is_none) {
+                break;
+            }
+        }
+        drop(sender);
+        // How the connection ends says nothing that the requests have not said.
+        let _ = connection.await;
+    }
+    (requests, connections)
+}
+
 #[tokio::test]
 async fn twenty_upgrades_under_load_lose_no_request() {
-    let setup = Setup { sticky: "cookie", grace: "20s", ..Setup::default() };
+    let two = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().unwrap()));
+    let more = format!("[listener.two]\naddress = \"{two}\"\nh2c = true\n");
+    let setup = Setup { sticky: "cookie", grace: "20s", more, ..Setup::default() };
     let lab = Lab::start(setup).await;
     lab.until("at 10%", |status| status["weight"] == 10.0).await;
-    // Users who keep their connections, and beside them one who makes a new one for every request:
-    // the next process must lose neither what is open nor what waits to be accepted.
+    // Users who keep their connections, one who makes a new one for every request, and one who sends
+    // many at a time over HTTP/2: the next process must lose neither what is open nor what waits to be
+    // accepted.
     let load = lab.load(150.0);
     let (stop, stopped) = watch::channel(false);
     let web = lab.web;
+    let many = tokio::spawn(over_http2(two, stopped.clone()));
     let newcomer = tokio::spawn(async move {
         let mut visits = 0;
         while !*stopped.borrow() {
@@ -81,8 +135,10 @@ async fn twenty_upgrades_under_load_lose_no_request() {
     println!("20 upgrades in {:?}", began.elapsed());
     stop.send_replace(true);
     let visits: u64 = newcomer.await.expect("no visit failed");
+    let (requests, connections) = many.await.expect("no request failed");
+    assert!(connections > 20, "{connections}: each process has one");
     let tally = load.finish().await;
-    println!("{:?}, and {visits} on connections of their own", tally.all());
+    println!("{:?}, {visits} on connections of their own, {requests} over HTTP/2", tally.all());
     assert!(tally.all().requests > 300, "{:?}", tally.all());
     assert_eq!(tally.all().failures, 0, "{:?}\n{}", tally.mishaps(), lab.log());
 }
