@@ -60,9 +60,8 @@ async fn over_http2(server: SocketAddr, stopped: watch::Receiver<bool>) -> (u64,
     let (mut requests, mut connections) = (0, 0);
     while !*stopped.borrow() {
         let stream = TcpStream::connect(server).await.expect("nobody is refused");
-        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .expect("it speaks HTTP/2");
+        let (sender, connection) =
+            handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("it speaks HTTP/2");
         let connection = tokio::spawn(connection);
         connections += 1;
         while !*stopped.borrow() {

@@ -39,3 +39,27 @@ impl Collector for CertificateEnds {
         self.gauge.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    #[test]
+    fn a_certificate_that_a_reload_took_away_is_no_longer_on_the_page() {
+        let turn = Arc::new(AtomicI64::new(0));
+        let source = Box::new(move || {
+            let turn = turn.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{turn}.test");
+            vec![CertificateExpiry { listener: "web".into(), name, not_after: turn }]
+        });
+        let ends = CertificateEnds::new(source).unwrap();
+        for turn in 0..2 {
+            let families = ends.collect();
+            let [metric] = families[0].get_metric() else { panic!("one certificate") };
+            assert_eq!(metric.get_label()[1].value(), format!("{turn}.test"));
+            assert_eq!(metric.get_gauge().value(), turn as f64);
+        }
+    }
+}
