@@ -6,7 +6,10 @@
 mod change;
 mod collection;
 mod error;
+mod guard;
+mod intake;
 mod net;
+mod network;
 mod number;
 mod pattern;
 mod plan;
@@ -20,6 +23,9 @@ mod table;
 
 pub use change::changed_policy;
 pub use error::{ConfigError, ConfigErrors};
+pub use guard::*;
+pub use intake::*;
+pub use network::Network;
 pub use probe::*;
 pub use schema::schema;
 pub use settings::*;

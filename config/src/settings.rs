@@ -1,5 +1,7 @@
 //! The validated configuration: what the rest of Serinus works with.
 
+use crate::guard::GuardSettings;
+use crate::intake::IntakeSettings;
 use crate::probe::ProbeDefinition;
 use serinus_rollout::{Plan, RolloutPolicy};
 use serinus_routing::{Sticky, Weight};
@@ -85,6 +87,8 @@ pub struct ListenerSettings {
     pub header_timeout: Duration,
     /// Longest idle time of a kept connection.
     pub keepalive_timeout: Duration,
+    /// Limits, screening, identity.
+    pub intake: IntakeSettings,
 }
 
 /// A certificate and its key, PEM.
@@ -107,6 +111,8 @@ pub struct RouteSettings {
     pub path_prefix: String,
     /// The service it leads to.
     pub service: String,
+    /// Limits, access, CORS, compression.
+    pub guard: GuardSettings,
 }
 
 /// One variant of a service.

@@ -2,6 +2,8 @@
 
 mod capture;
 mod expect;
+mod guard;
+mod intake;
 mod listener;
 mod names;
 mod probe;

@@ -2,6 +2,7 @@
 //! recorders that its indices mean.
 
 use super::endpoints::Pool;
+use super::guard::Guard;
 use super::recorder::{Recorder, Totals};
 use super::shield::RetryBudget;
 use serinus_config::{Settings, TimeoutSettings};
@@ -30,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) recorders: Vec<Pair<Arc<Recorder>>>,
     /// By service index.
     pub(crate) services: Vec<ServiceSetup>,
+    /// By route index; none where the route asks nothing.
+    pub(crate) guards: Vec<Option<Arc<Guard>>>,
     /// One line per request.
     pub(crate) access_log: bool,
 }
@@ -143,7 +146,19 @@ impl Setup {
                 ),
             });
         }
-        Ok(Setup { recorders, services, access_log: settings.log.access })
+        let guards = table.routes().iter().map(|route| {
+            let at = before.and_then(|setup| setup.place_of(&route.name));
+            let old = at.and_then(|at| before.and_then(|setup| setup.guards[at].as_ref()));
+            let now = settings.routes.iter().find(|now| *now.name == *route.name)?;
+            Guard::new(&now.guard, old)
+        });
+        let guards = guards.collect();
+        Ok(Setup { recorders, services, guards, access_log: settings.log.access })
+    }
+
+    /// The place of a route.
+    fn place_of(&self, route: &str) -> Option<usize> {
+        self.recorders.iter().position(|pair| *pair.stable.route == *route)
     }
 
     /// Every pool.

@@ -1,6 +1,7 @@
 //! The data path with real sockets: real upstreams on one side, real clients on the other.
 
 mod attribution;
+mod hardening;
 mod lab;
 mod lifecycle;
 mod routing;
@@ -10,8 +11,8 @@ mod tls;
 use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
-    AdminSettings, ListenerSettings, LogSettings, PoolSettings, RouteSettings, ServerSettings,
-    ServiceSettings, Settings, TimeoutSettings,
+    AdminSettings, GuardSettings, IntakeSettings, ListenerSettings, LogSettings, PoolSettings,
+    RouteSettings, ServerSettings, ServiceSettings, Settings, TimeoutSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -43,12 +44,14 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             certificates: Vec::new(),
             header_timeout: Duration::from_secs(5),
             keepalive_timeout: Duration::from_secs(5),
+            intake: IntakeSettings::default(),
         }],
         routes: vec![RouteSettings {
             name: "shop".to_owned(),
             hosts: vec!["shop.test".to_owned()],
             path_prefix: "/".to_owned(),
             service: "checkout".to_owned(),
+            guard: GuardSettings::default(),
         }],
         services: vec![ServiceSettings {
             name: "checkout".to_owned(),

@@ -1,0 +1,439 @@
+//! `[route.NAME.limits]`, `.access`, `.cors`, `.compression`
+
+use crate::collection::Map;
+use crate::guard::{
+    AccessSettings, BasicSettings, CompressionSettings, Compressor, CorsSettings, ForwardSettings,
+    GuardSettings, RateKey, RateSettings,
+};
+use crate::net::{Endpoint, HeaderName};
+use crate::network::Network;
+use crate::number::{Length, Size, Whole};
+use crate::reader::{At, Fault, Read, Reader, Text, Value, fault};
+use crate::suggest::choose;
+use crate::table::table;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Rates over longer times are quotas, which must outlive a restart.
+const LONGEST_RATE: Duration = Duration::from_secs(3600);
+
+table! {
+    /// How much one route takes.
+    RouteLimitsFile {
+        /// Largest body of a request; 413 above it. Without it, any size.
+        body: Size<0, 1_099_511_627_776>,
+        /// How often requests may come; 429 above it. Every one in the list holds.
+        rate: Vec<At<RateFile>> = [],
+    }
+}
+
+table! {
+    /// How often requests may come.
+    RateFile {
+        /// So many requests.
+        @required requests: Whole<1, 1_000_000>,
+        /// In this time, an hour or less.
+        per: Length = "1s",
+        /// How many may come at once; as many as `requests` where it is left out.
+        burst: Whole<1, 1_000_000>,
+        /// Whose requests are counted together: "client" (its address, a /64 with IPv6), "route", or
+        /// { header = "x-api-key" }.
+        by: RateKey = "client",
+    }
+}
+
+table! {
+    /// Who may come.
+    AccessFile {
+        /// Networks that may come; others get 403. Without it, every one.
+        allow: Vec<At<Network>> = [],
+        /// Networks that may not, whatever "allow" says.
+        deny: Vec<At<Network>> = [],
+        /// User names and passwords; 401 without them.
+        basic: BasicFile,
+        /// A service that is asked whether a request may pass.
+        forward: ForwardFile,
+    }
+}
+
+table! {
+    /// User names and passwords.
+    BasicFile {
+        /// What the browser shows when it asks.
+        realm: Realm = "restricted",
+        /// bcrypt hashes of their passwords, by user name: `htpasswd -nB NAME` makes one.
+        @required users: Map<UserName, PasswordHash>,
+    }
+}
+
+table! {
+    /// A service that is asked whether a request may pass: 2xx is yes, and any other answer is what
+    /// the client gets.
+    ForwardFile {
+        /// Where it is asked, over plain HTTP.
+        @required url: ForwardUrl,
+        /// Longest wait for its answer; 503 after it.
+        timeout: Length = "2s",
+        /// Fields of its answer that the upstream gets; those of the client are taken off.
+        copy: Vec<At<HeaderName>> = [],
+    }
+}
+
+table! {
+    /// What pages of other origins may do. The answers' own CORS fields are replaced.
+    CorsFile {
+        /// Origins, or ["*"] for every one.
+        @required origins: Vec<At<Origin>>,
+        /// Methods that they may use.
+        methods: Vec<At<MethodName>> = ["GET", "HEAD", "POST"],
+        /// Fields that they may send.
+        headers: Vec<At<HeaderName>> = [],
+        /// Fields of answers that they may read.
+        expose: Vec<At<HeaderName>> = [],
+        /// They may send cookies and other credentials.
+        credentials: bool = false,
+        /// How long a browser may remember this.
+        max_age: Length = "10m",
+    }
+}
+
+table! {
+    /// Compresses answers that are text and not compressed yet.
+    CompressionFile {
+        /// Which are used, where the client accepts them: "zstd", "br", "gzip".
+        algorithms: Vec<At<Compressor>> = ["zstd", "br", "gzip"],
+        /// From 1, quick, to 9, small.
+        level: Whole<1, 9> = 4,
+        /// Answers that say they are shorter are left alone.
+        min_size: Size<0, 1_073_741_824> = "1KiB",
+    }
+}
+
+/// Everything a route asks of requests.
+pub(crate) fn settle(
+    limits: Option<At<RouteLimitsFile>>,
+    access: Option<At<AccessFile>>,
+    cors: Option<At<CorsFile>>,
+    compression: Option<At<CompressionFile>>,
+    reader: &mut Reader,
+) -> Option<GuardSettings> {
+    let limits = limits.and_then(|at| at.value.settle(reader));
+    let access = access.and_then(|at| at.value.settle(reader));
+    let (body, rates) = limits?;
+    Some(GuardSettings {
+        body,
+        rates,
+        access: access?,
+        // One that is wrong has been reported, and the whole file with it.
+        cors: cors.and_then(|at| at.value.settle(reader)),
+        compression: compression.and_then(|at| at.value.settle(reader)),
+    })
+}
+
+impl RouteLimitsFile {
+    fn settle(self, reader: &mut Reader) -> Option<(Option<u64>, Vec<RateSettings>)> {
+        let rates: Vec<_> =
+            self.rate?.value.into_iter().map(|at| at.value.settle(reader)).collect();
+        Some((self.body.map(|body| body.value.0), rates.into_iter().collect::<Option<_>>()?))
+    }
+}
+
+impl RateFile {
+    fn settle(self, reader: &mut Reader) -> Option<RateSettings> {
+        let (requests, per) = (self.requests?.value.0, self.per?);
+        if per.value.0 > LONGEST_RATE {
+            let message = "a rate is counted over an hour at most";
+            return reader.fault(&per.span, fault(message, "write \"1h\" or less"));
+        }
+        Some(RateSettings {
+            requests,
+            per: per.value.0,
+            burst: self.burst.map_or(requests, |burst| burst.value.0),
+            by: self.by?.value,
+        })
+    }
+}
+
+impl AccessFile {
+    fn settle(self, reader: &mut Reader) -> Option<AccessSettings> {
+        let networks = |list: At<Vec<At<Network>>>| list.value.into_iter().map(|at| at.value);
+        let allow = self.allow?;
+        if allow.given && allow.value.is_empty() {
+            let help = "leave out 'allow' to let everybody come";
+            return reader.fault(&allow.span, fault("nobody may come", help));
+        }
+        Some(AccessSettings {
+            allow: networks(allow).collect(),
+            deny: networks(self.deny?).collect(),
+            basic: self.basic.and_then(|at| at.value.settle(reader)),
+            forward: self.forward.and_then(|at| at.value.settle()),
+        })
+    }
+}
+
+impl BasicFile {
+    fn settle(self, reader: &mut Reader) -> Option<BasicSettings> {
+        let (realm, users) = (self.realm?.value.0, self.users?);
+        if users.value.names.is_empty() {
+            let help = "write { NAME = \"$2y$...\" }";
+            return reader.fault(&users.span, fault("there is no user", help));
+        }
+        let users = users.value.entries.into_iter();
+        let users = users.map(|(name, hash)| Some((name.value.0, hash?.value.0)));
+        Some(BasicSettings { realm, users: users.collect::<Option<BTreeMap<_, _>>>()? })
+    }
+}
+
+impl ForwardFile {
+    fn settle(self) -> Option<ForwardSettings> {
+        let ForwardUrl { authority, path } = self.url?.value;
+        Some(ForwardSettings {
+            authority,
+            path,
+            timeout: self.timeout?.value.0,
+            copy: names(self.copy?),
+        })
+    }
+}
+
+fn names(list: At<Vec<At<HeaderName>>>) -> Vec<String> {
+    list.value.into_iter().map(|at| at.value.0).collect()
+}
+
+impl CorsFile {
+    fn settle(self, reader: &mut Reader) -> Option<CorsSettings> {
+        let (origins, credentials) = (self.origins?, self.credentials?);
+        if origins.value.is_empty() {
+            let help = "write [\"https://shop.example.com\"], or [\"*\"] for every one";
+            return reader.fault(&origins.span, fault("there is no origin", help));
+        }
+        let everybody = origins.value.iter().find(|origin| origin.value.0 == "*");
+        if let Some(everybody) = everybody {
+            if credentials.value {
+                let message = "with credentials, every page on the web could act as its visitor";
+                let help = "name the origins, or leave out 'credentials'";
+                return reader.fault(&everybody.span, fault(message, help));
+            }
+            if origins.value.len() > 1 {
+                let help = "keep [\"*\"] alone, or the others";
+                return reader.fault(&everybody.span, fault("\"*\" is every origin", help));
+            }
+        }
+        let every_origin = everybody.is_some();
+        let origins = origins.value.into_iter().map(|origin| origin.value.0);
+        Some(CorsSettings {
+            origins: if every_origin { Vec::new() } else { origins.collect() },
+            methods: self.methods?.value.into_iter().map(|method| method.value.0).collect(),
+            headers: names(self.headers?),
+            expose: names(self.expose?),
+            credentials: credentials.value,
+            max_age: self.max_age?.value.0,
+        })
+    }
+}
+
+impl CompressionFile {
+    fn settle(self, reader: &mut Reader) -> Option<CompressionSettings> {
+        let algorithms = self.algorithms?;
+        if algorithms.value.is_empty() {
+            let help = "leave out [route.NAME.compression] to compress nothing";
+            return reader.fault(&algorithms.span, fault("there is no algorithm", help));
+        }
+        Some(CompressionSettings {
+            algorithms: algorithms.value.into_iter().map(|algorithm| algorithm.value).collect(),
+            level: self.level?.value.0,
+            min_size: self.min_size?.value.0,
+        })
+    }
+}
+
+table! {
+    /// A header by whose value requests are counted.
+    HeaderKeyFile {
+        /// Its name.
+        @required header: HeaderName,
+    }
+}
+
+const RATE_KEYS: [(&str, RateKey); 2] = [("client", RateKey::Client), ("route", RateKey::Route)];
+
+impl Read for RateKey {
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        if let Some(text) = value.get_ref().as_str() {
+            return choose(text, &RATE_KEYS)
+                .map_or_else(|fault| reader.fault(&value.span(), fault), Some);
+        }
+        let file = HeaderKeyFile::read(value, reader)?;
+        Some(RateKey::Header(file.header?.value.0))
+    }
+
+    fn schema() -> Json {
+        let names: Vec<&str> = RATE_KEYS.iter().map(|(name, _)| *name).collect();
+        json!({ "anyOf": [{ "type": "string", "enum": names }, HeaderKeyFile::schema()] })
+    }
+}
+
+const COMPRESSORS: [(&str, Compressor); 3] =
+    [("zstd", Compressor::Zstd), ("br", Compressor::Brotli), ("gzip", Compressor::Gzip)];
+
+impl Text for Compressor {
+    const WHAT: &'static str = "an algorithm";
+    const EXAMPLE: &'static str = "\"gzip\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        choose(text, &COMPRESSORS)
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "enum": COMPRESSORS.map(|(name, _)| name) })
+    }
+}
+
+/// What a browser shows when it asks for a password.
+#[derive(Debug, Clone)]
+pub(crate) struct Realm(String);
+
+impl Text for Realm {
+    const WHAT: &'static str = "a realm";
+    const EXAMPLE: &'static str = "\"staff\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let plain = |c: char| (c.is_ascii_graphic() || c == ' ') && !matches!(c, '"' | '\\');
+        if (1..=128).contains(&text.len()) && text.chars().all(plain) {
+            return Ok(Realm(text.to_owned()));
+        }
+        let help = "write a few words in ASCII, without quotes and backslashes";
+        Err(fault(format!("\"{}\" cannot be a realm", text.escape_debug()), help))
+    }
+}
+
+/// The name of a user.
+#[derive(Debug, Clone)]
+pub(crate) struct UserName(String);
+
+impl Text for UserName {
+    const WHAT: &'static str = "a user name";
+    const EXAMPLE: &'static str = "\"alice\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let plain = |c: char| !c.is_control() && c != ':';
+        if (1..=128).contains(&text.len()) && text.chars().all(plain) {
+            return Ok(UserName(text.to_owned()));
+        }
+        let help = "a user name has no colon and no control characters";
+        Err(fault(format!("\"{}\" cannot be a user name", text.escape_debug()), help))
+    }
+}
+
+/// A bcrypt hash.
+#[derive(Debug, Clone)]
+pub(crate) struct PasswordHash(String);
+
+impl Text for PasswordHash {
+    const WHAT: &'static str = "a bcrypt hash";
+    const EXAMPLE: &'static str = "\"$2y$10$...\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let help = "make one with `htpasswd -nB NAME`, and write what follows the colon";
+        let letters = |text: &str| {
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/'))
+        };
+        let mut parts = text.split('$');
+        let (empty, version) = (parts.next(), parts.next());
+        let cost = parts.next().and_then(|cost| cost.parse::<u32>().ok());
+        let rest = parts.next();
+        let fine = empty == Some("")
+            && matches!(version, Some("2a" | "2b" | "2x" | "2y"))
+            && cost.is_some()
+            && rest.is_some_and(|rest| rest.len() == 53 && letters(rest))
+            && parts.next().is_none();
+        // Never shown: it may be the password itself.
+        match cost {
+            Some(4..=14) if fine => Ok(PasswordHash(text.to_owned())),
+            Some(cost) if fine => {
+                let message = format!("a bcrypt hash of cost {cost}");
+                Err(fault(message, "use a cost from 4 to 14: 10 takes a twentieth of a second"))
+            }
+            _ => Err(fault("this is no bcrypt hash", help)),
+        }
+    }
+}
+
+/// Where the authorization service is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct ForwardUrl {
+    authority: String,
+    path: String,
+}
+
+impl Text for ForwardUrl {
+    const WHAT: &'static str = "a URL";
+    const EXAMPLE: &'static str = "\"http://127.0.0.1:4180/auth\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let shown = text.escape_debug();
+        let help = "write it with its port: \"http://127.0.0.1:4180/auth\"";
+        let Some(rest) = text.strip_prefix("http://") else {
+            let message = format!("\"{shown}\" cannot be asked");
+            return Err(fault(message, help));
+        };
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, "/"),
+        };
+        let plain =
+            |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>');
+        if Endpoint::parse(authority).is_err() || !path.bytes().all(plain) {
+            return Err(fault(format!("\"{shown}\" is not a URL with host and port"), help));
+        }
+        Ok(ForwardUrl { authority: authority.to_owned(), path: path.to_owned() })
+    }
+}
+
+/// The origin of a page, as browsers write it, or `*`.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin(String);
+
+impl Text for Origin {
+    const WHAT: &'static str = "an origin";
+    const EXAMPLE: &'static str = "\"https://shop.example.com\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if text == "*" {
+            return Ok(Origin(text.to_owned()));
+        }
+        let fine = text.split_once("://").is_some_and(|(scheme, host)| {
+            let plain = |byte: u8| {
+                byte.is_ascii_lowercase()
+                    || byte.is_ascii_digit()
+                    || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+            };
+            !host.is_empty()
+                && host.bytes().all(plain)
+                && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        });
+        if fine {
+            return Ok(Origin(text.to_owned()));
+        }
+        let help = "write it as browsers do, in lower case and without a path: \"https://shop.example.com\"";
+        Err(fault(format!("\"{}\" is not an origin", text.escape_debug()), help))
+    }
+}
+
+/// A method, in capitals.
+#[derive(Debug, Clone)]
+pub(crate) struct MethodName(String);
+
+impl Text for MethodName {
+    const WHAT: &'static str = "a method";
+    const EXAMPLE: &'static str = "\"PUT\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            return Ok(MethodName(text.to_owned()));
+        }
+        let help = format!("write \"{}\"", text.to_ascii_uppercase().escape_debug());
+        Err(fault(format!("\"{}\" is not a method", text.escape_debug()), help))
+    }
+}
