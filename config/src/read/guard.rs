@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Rates over longer times are quotas, which must outlive a restart.
 const LONGEST_RATE: Duration = Duration::from_secs(3600);
+/// Longest time in seconds after which the credit of a burst is whole again.
+const LONGEST_BURST: f64 = 3.0 * 86_400.0;
 
 table! {
     /// How much one route takes.
@@ -146,12 +148,13 @@ impl RateFile {
             let message = "a rate is counted over an hour at most";
             return reader.fault(&per.span, fault(message, "write \"1h\" or less"));
         }
-        Some(RateSettings {
-            requests,
-            per: per.value.0,
-            burst: self.burst.map_or(requests, |burst| burst.value.0),
-            by: self.by?.value,
-        })
+        let burst = self.burst.as_ref().map_or(requests, |burst| burst.value.0);
+        if per.value.0.as_secs_f64() * f64::from(burst) / f64::from(requests) > LONGEST_BURST {
+            let span = self.burst.as_ref().map_or(&per.span, |burst| &burst.span);
+            let message = format!("at this rate a burst of {burst} is not earned in three days");
+            return reader.fault(span, fault(message, "write a smaller burst"));
+        }
+        Some(RateSettings { requests, per: per.value.0, burst, by: self.by?.value })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What one request sees from its start to its end: the route table and, beside it, the pools and
 //! recorders that its indices mean.
 
+use super::access::AccessLog;
 use super::endpoints::Pool;
 use super::guard::Guard;
 use super::recorder::{Recorder, Totals};
@@ -34,7 +35,7 @@ pub(crate) struct Setup {
     /// By route index; none where the route asks nothing.
     pub(crate) guards: Vec<Option<Arc<Guard>>>,
     /// One line per request.
-    pub(crate) access_log: bool,
+    pub(crate) access_log: Option<Arc<AccessLog>>,
 }
 
 /// One service of a configuration.
@@ -153,7 +154,12 @@ impl Setup {
             Guard::new(&now.guard, old)
         });
         let guards = guards.collect();
-        Ok(Setup { recorders, services, guards, access_log: settings.log.access })
+        let old_log = before.and_then(|setup| setup.access_log.as_ref());
+        let access_log = match &settings.log.access {
+            Some(wanted) => Some(AccessLog::new(wanted, old_log)?),
+            None => None,
+        };
+        Ok(Setup { recorders, services, guards, access_log })
     }
 
     /// The place of a route.

@@ -44,7 +44,7 @@ impl Meter {
         Meter {
             by: settings.by.clone(),
             interval,
-            // At most a quarter of what the clock can tell apart.
+            // Three days at most by the configuration: a quarter of what the clock tells apart.
             credit: (interval * u64::from(settings.burst)).min(TIME / 4),
             epoch: Instant::now(),
             seed: fastrand::u64(..),
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn threads_share_one_credit() {
-        let meter = meter(1, Duration::from_secs(3_600), 1_000, RateKey::Route);
+        let meter = meter(1, Duration::from_secs(60), 1_000, RateKey::Route);
         let now = meter.epoch;
         let allowed: usize = std::thread::scope(|scope| {
             let count = || (0..1_000).filter(|_| meter.take_one(5, now).is_ok()).count();

@@ -16,7 +16,7 @@ async fn started(change: impl FnOnce(&mut Settings)) -> (Upstream, Running) {
 }
 
 /// Waits until `reason` has been counted so often.
-async fn counted(running: &Running, reason: Reason, count: u64) {
+pub(super) async fn counted(running: &Running, reason: Reason, count: u64) {
     let started = Instant::now();
     loop {
         let rejections = running.path.rejections();

@@ -1,6 +1,9 @@
 //! The data path with real sockets: real upstreams on one side, real clients on the other.
 
+mod access;
 mod attribution;
+mod front;
+mod guard;
 mod hardening;
 mod lab;
 mod lifecycle;
@@ -11,8 +14,9 @@ mod tls;
 use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
-    AdminSettings, GuardSettings, IntakeSettings, ListenerSettings, LogSettings, PoolSettings,
-    RouteSettings, ServerSettings, ServiceSettings, Settings, TimeoutSettings,
+    AccessField, AccessFormat, AccessLogSettings, AdminSettings, GuardSettings, IntakeSettings,
+    ListenerSettings, LogSettings, PoolSettings, RouteSettings, ServerSettings, ServiceSettings,
+    Settings, TimeoutSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -37,7 +41,7 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             grace_period: Duration::from_secs(10),
         },
         admin: AdminSettings { listen: None, token: None },
-        log: LogSettings { level: "info".to_owned(), access: true },
+        log: LogSettings { level: "info".to_owned(), access: Some(access_log()) },
         listeners: vec![ListenerSettings {
             name: "web".to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
@@ -73,6 +77,16 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
         probes: Vec::new(),
         hash: String::new(),
         warnings: Vec::new(),
+    }
+}
+
+/// Everything, thrown away.
+fn access_log() -> AccessLogSettings {
+    AccessLogSettings {
+        format: AccessFormat::Json,
+        fields: AccessField::ALL.to_vec(),
+        sample: Weight::from_percent(100.0).unwrap(),
+        file: Some("/dev/null".into()),
     }
 }
 
