@@ -140,7 +140,7 @@ s.toml:4:26: there is no choice "agent" here
     |                          ^^^^^^^
     = help: write "time" or "client" or "method" or "host" or "path" or "protocol" or "status" or "rejected" or "route" or "variant" or "endpoint" or "shielded" or "duration_ms" or "bytes" or "tls" or "client_gone" or "user_agent" or "referer" or "request_id" or "trace_id"
 
-s.toml:5:17: a weight is 0 to 100 percent, not 101
+s.toml:5:17: a weight is a percentage from 0 to 100 in steps of 0.01, not 101
   5 | access_sample = 101
     |                 ^^^
     = help: 100 is everybody

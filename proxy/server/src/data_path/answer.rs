@@ -1,10 +1,13 @@
 //! Answers that the proxy gives itself: short, and without naming the software.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+
+/// What is said with 405: every method is let through but two.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Answers with `status`, in JSON where the client prefers it.
 ///
@@ -32,6 +35,9 @@ pub(crate) async fn give_with(
     if let Some((name, value)) = field {
         header.insert_header(name, value)?;
     }
+    if status == 405 {
+        header.insert_header(ALLOW, HeaderValue::from_static(METHODS))?;
+    }
     let bodyless = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(header), bodyless).await?;
     if !bodyless {
@@ -48,8 +54,9 @@ pub(crate) fn bytes(status: u16, received: &[u8]) -> Vec<u8> {
             && prefers_json(&line[NAME.len()..])
     });
     let (kind, body) = page(status, json);
+    let allow = if status == 405 { format!("allow: {METHODS}\r\n") } else { String::new() };
     format!(
-        "HTTP/1.1 {status} {}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\
+        "HTTP/1.1 {status} {}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n{allow}\
          cache-control: no-store\r\nconnection: close\r\n\r\n{body}",
         reason(status),
         body.len()
