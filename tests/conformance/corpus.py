@@ -34,7 +34,7 @@ CORPUS = [
     ("chunk extension", post(CHUNKED, body=b"5;a=b\r\nhello\r\n0\r\n\r\n"), "forward"),
     ("expect", post("Content-Length: 0", "Expect: 100-continue"), "forward"),
     ("absolute form", get(HOST, target="http://HOST/x"), "forward"),
-    ("options *", request("OPTIONS * HTTP/1.1", HOST), "forward"),
+    ("options *", request("OPTIONS * HTTP/1.1", HOST), "refuse"),
     ("unknown method", request("FOO / HTTP/1.1", HOST), "forward"),
     ("obs-text in value", get(HOST, "X: \xe4"), "forward"),
     ("tab in value", get(HOST, "X: a\tb"), "forward"),
@@ -130,7 +130,7 @@ CORPUS = [
     ("many fields", get(HOST, *["X: y"] * 200), "refuse"),
     # Hop by hop.
     ("connection names a field", get(HOST, "Connection: X-Hop", "X-Hop: 1"), "forward"),
-    ("connection names the host", get(HOST, "Connection: close, Host"), "forward"),
+    ("connection names the host", get(HOST, "Connection: close, Host"), "refuse"),
     ("upgrade to h2c", get(HOST, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), "forward"),
     ("other expectation", post("Content-Length: 0", "Expect: miracles"), "refuse"),
     ("pipelined", get(HOST) + get(HOST, target="/second"), "forward"),
