@@ -219,7 +219,8 @@ fn size(text: &str) -> Option<u64> {
 
 /// As it would be written.
 fn written_size(bytes: u64) -> String {
-    let unit = SIZES.iter().rev().skip(1).find(|(_, unit)| bytes >= *unit && bytes % unit == 0);
+    let unit =
+        SIZES.iter().rev().skip(1).find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
     unit.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 

@@ -1,7 +1,9 @@
 //! Answers that the proxy gives itself: short, and without naming the software.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
