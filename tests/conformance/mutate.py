@@ -81,9 +81,11 @@ def listener_side(folder, seed):
     ):
         dice = random.Random(seed)
         names = list(logs)
+        right = [case for case in corpus.CORPUS if case[2] == "forward"]
         requests = []
         for number in range(COUNT):
-            _, case, _ = dice.choice(corpus.CORPUS)
+            # Those that are refused as they are teach less.
+            _, case, _ = dice.choice(right if dice.random() < 0.7 else corpus.CORPUS)
             case = corpus.bytes_for(case, f"{dice.choice(names)}.test")
             requests.append((number, mutated(dice, case)))
         in_threads(lambda part: attack(ports["web"], part, faults), requests[:1000])

@@ -1,10 +1,14 @@
 """Runs the suites and keeps their output: run.py OUTPUT [SUITE ...]."""
 
+import contextlib
 import importlib
 import pathlib
+import subprocess
 import sys
 import tempfile
 import time
+
+import lab
 
 SUITES = ["varnish", "side_by_side", "mutate", "tls", "websocket", "slow"]
 
@@ -25,8 +29,31 @@ def main():
         for fault in faults[:20]:
             lines.append(f"    {fault}")
             print(f"    {fault}", flush=True)
-    (out / "summary.txt").write_text("\n".join(lines) + "\n")
+    (out / "summary.txt").write_text("\n".join([*machine(), "", *lines]) + "\n")
     sys.exit(1 if failed else 0)
+
+
+def machine():
+    """What it ran on and with."""
+    commands = {
+        "machine": ["uname", "-srm"],
+        "serinus": [lab.serinus(), "--version"],
+        "nginx": ["nginx", "-v"],
+        "haproxy": ["haproxy", "-v"],
+        "node": ["node", "--version"],
+        "python": [sys.executable, "--version"],
+        "packages": [sys.executable, "-m", "pip", "freeze"],
+    }
+    lines = []
+    for name, command in commands.items():
+        with contextlib.suppress(OSError):
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            said = (run.stdout or run.stderr).splitlines()
+            if name == "packages":
+                said = [", ".join(line for line in said if line.startswith(("kosoku", "sslyze", "websockets")))]
+            lines.append(f"{name}: {said[0] if said else '?'}")
+    profile = pathlib.Path(lab.serinus()).parent.name
+    return [*lines, f"profile: {profile}"]
 
 
 def keep(folder, out, suite):

@@ -242,6 +242,9 @@ impl ProxyHttp for Gateway {
         request: &mut Request,
     ) -> Result<()> {
         forwarding::to_client(response);
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            session.set_read_timeout(None); // what follows is no body, and may be silent for long
+        }
         if self.worker.is_closing() {
             session.set_keepalive(None);
         }

@@ -186,10 +186,10 @@ impl HeadReader {
                 let value_at = at.start + colon + 1;
                 self.host(bytes, value_at..at.end)?;
             }
-            6 if name.eq_ignore_ascii_case(b"expect") => {
-                if !trim(value).eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Reason::Expectation);
-                }
+            6 if name.eq_ignore_ascii_case(b"expect")
+                && !trim(value).eq_ignore_ascii_case(b"100-continue") =>
+            {
+                return Err(Reason::Expectation);
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.names_protocol = true,
             10 if name.eq_ignore_ascii_case(b"connection") => {

@@ -1,7 +1,7 @@
 //! The access log on the disk.
 
 use super::lab::{Reply, Upstream};
-use super::{PATIENCE, Running, access_log, get, settings, table};
+use super::{PATIENCE, Running, access_log, settings, table};
 use serde_json::Value;
 use serinus_config::{AccessFormat, AccessLogSettings};
 use serinus_routing::Weight;
