@@ -231,6 +231,8 @@ def upstream_side(folder, seed):
                     faults.append(f"a request hung: {answer[:80]!r}")
                 if answer and not answer.startswith(b"HTTP/1.1 "):
                     faults.append(f"an answer that is none: {answer[:80]!r}")
+                if answer.startswith(b"HTTP/1.1 101 "):
+                    faults.append(f"another protocol that nobody asked for: {answer[:80]!r}")
 
         in_threads(ask, list(range(1000)), threads=16)
         before = (proxy.descriptors(), proxy.memory())

@@ -2,6 +2,7 @@
 
 use super::connection::Client;
 use super::origin::FORWARDED_FOR;
+use http::Version;
 use http::header::{
     CONNECTION, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE, TE, TRAILER, UPGRADE,
     USER_AGENT,
@@ -137,6 +138,11 @@ fn strip_baggage(request: &mut RequestHeader) -> pingora::Result<()> {
 /// Takes off what only concerned the connection to the upstream (RFC 9110, 7.6.1). Trailers are
 /// not passed on over HTTP/1.1, so they must not be announced either.
 pub(crate) fn to_client(response: &mut ResponseHeader) {
+    // The version is that of this connection, not of the upstream's (RFC 9112, 2.3): chunks in
+    // an answer that says HTTP/1.0 would be read as a body.
+    if response.version == Version::HTTP_10 {
+        response.set_version(Version::HTTP_11);
+    }
     if response.status == 101 {
         return; // the upgrade needs them
     }

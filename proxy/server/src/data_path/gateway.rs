@@ -61,6 +61,9 @@ impl ProxyHttp for Gateway {
             // Pingora's default is for ever; in seconds, where 0 means that too.
             session.set_keepalive(Some(terms.keepalive_timeout.as_secs().max(1)));
         }
+        if session.req_header().version == Version::HTTP_10 {
+            session.set_ignore_info_resp(true); // RFC 9110, 15.2
+        }
         session.set_read_timeout(Some(terms.body_timeout));
         session.set_write_timeout(Some(terms.send_timeout));
         session.set_total_drain_timeout(Some(terms.body_timeout));
@@ -211,6 +214,12 @@ impl ProxyHttp for Gateway {
         let status = response.status;
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
+        }
+        if status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            // Nobody asked for another protocol: to the client it would be the end of HTTP.
+            let mut error = Error::new_up(ErrorType::InvalidHTTPHeader);
+            error.set_context("101 to a request that asked for no upgrade");
+            return Err(error);
         }
         let now = Instant::now();
         request.stop_waiting();

@@ -71,6 +71,7 @@ async fn a_request_that_is_refused_is_answered_counted_and_nobodys() {
     for (request, reason) in &rows {
         let answer = running.ask(request).await;
         assert_eq!(answer.status, reason.status(), "{reason:?}");
+        assert_eq!(answer.field("allow").is_some(), reason.status() == 405);
         for software in ["server", "via", "x-powered-by"] {
             assert_eq!(answer.field(software), None);
         }
@@ -258,6 +259,29 @@ async fn a_client_has_as_many_connections_as_it_may() {
         assert!(started.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_old_or_broken_upstream_says_of_its_connection_stays_there() {
+    let (stable, running) = started(|_| {}).await;
+    // A body that ends with the connection goes on in chunks, which HTTP/1.0 does not know.
+    stable.reply(Reply::Raw("HTTP/1.0 200 X\r\n\r\nhello"));
+    let old = running.get("/").await;
+    assert!(old.header.starts_with("HTTP/1.1 200 "), "{}", old.header);
+    // Nobody asked for another protocol.
+    for answer in [
+        "HTTP/1.0 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nraw",
+        "HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nraw",
+    ] {
+        stable.reply(Reply::Raw(answer));
+        assert_eq!(running.get("/").await.status, 502, "{answer}");
+    }
+    assert_eq!(running.path.failures_since_drain("checkout"), 2);
+    // HTTP/1.0 knows no interim answers.
+    stable.reply(Reply::Raw(
+        "HTTP/1.1 103 X\r\nlink: </a>\r\n\r\nHTTP/1.1 200 X\r\ncontent-length: 2\r\n\r\nok",
+    ));
+    assert_eq!(running.ask("GET / HTTP/1.0\r\nhost: shop.test\r\n\r\n").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
