@@ -3,6 +3,7 @@
 //! Pure: the text and the name of its file come in; settings, or every error of the file with its
 //! line and a caret, come out. Whether files and addresses exist is the edge's business.
 
+mod access;
 mod change;
 mod collection;
 mod error;
