@@ -64,6 +64,7 @@ fn start(file: PathBuf, settings: Arc<Settings>, secrets: Secrets) -> anyhow::Re
     let data_path = DataPath::new(&settings, settings.plan().table)?;
     let probe_metrics = ProbeMetrics::new()?;
     let metrics = Metrics::new(board.clone(), traffic(data_path.clone()), &probe_metrics)?;
+    metrics.add_rejections(rejections(data_path.clone()))?;
     if let Some(address) = settings.admin.listen {
         let listener = admin::bind(address)?;
         tracing::info!(address = %listener.local_addr()?, "admin side");
@@ -148,6 +149,13 @@ fn raise_descriptor_limit() {
 
 fn traffic(data_path: DataPath) -> crate::admin::TrafficSource {
     Box::new(move || data_path.totals().into_iter().map(in_families).collect())
+}
+
+fn rejections(data_path: DataPath) -> crate::admin::RejectionSource {
+    Box::new(move || {
+        let rejections = data_path.rejections().into_iter();
+        rejections.map(|(reason, count)| (reason.as_str(), count)).collect()
+    })
 }
 
 fn in_families(totals: RouteTotals) -> Traffic {

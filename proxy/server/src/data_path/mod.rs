@@ -9,12 +9,20 @@ mod answer;
 mod attribution;
 mod certificates;
 mod connection;
+mod crowd;
 mod endpoints;
 mod flights;
 mod forwarding;
 mod gateway;
+mod guard;
 mod identity;
+mod intake;
+mod networks;
+mod origin;
+mod paths;
+mod proxy_header;
 pub mod recorder;
+mod rejection;
 mod request;
 mod screening;
 mod serve;
@@ -27,6 +35,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use rejection::Reason;
 pub use serve::ServingHandle;
 
 use certificates::Certificates;
@@ -139,7 +148,7 @@ impl DataPath {
         // Nothing can fail from here on.
         chains.into_iter().for_each(|(certificates, chains)| certificates.replace(chains));
         for (state, now) in self.0.listeners_of(settings) {
-            state.limits.set(now.header_timeout, now.keepalive_timeout);
+            state.limits.set(now);
         }
         for worker in &self.0.workers {
             worker.publish(View { table: table.clone(), setup: Arc::clone(&setup) });
@@ -199,6 +208,13 @@ impl DataPath {
                 totals: recorder.totals(),
             })
             .collect()
+    }
+
+    /// Requests that the proxy itself turned away, by reason.
+    pub fn rejections(&self) -> Vec<(Reason, u64)> {
+        let of =
+            |reason: Reason| self.0.workers.iter().map(|worker| worker.rejections.of(reason)).sum();
+        Reason::ALL.iter().map(|reason| (*reason, of(*reason))).collect()
     }
 
     /// Requests whose answer is not finished.

@@ -3,6 +3,7 @@
 use super::certificates::Certificates;
 use super::connection::{Front, Limits};
 use super::gateway::{ATTEMPTS, Gateway};
+use super::proxy_header::BeforeTls;
 use super::worker::Worker;
 use super::{Inner, ListenerState};
 use anyhow::Context;
@@ -34,7 +35,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 /// How far a shutdown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Stage {
+pub(crate) enum Stage {
     Serving,
     /// Idle connections are closed.
     ClosingIdle,
@@ -205,7 +206,7 @@ fn run_worker(
         let mut proxy = http_proxy(&conf, Gateway { worker: Arc::clone(&worker) });
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout =
-            sockets.iter().map(|(listener, _)| listener.limits.keepalive()).max();
+            sockets.iter().map(|(listener, _)| listener.limits.terms().keepalive_timeout).max();
         proxy.server_options = Some(options);
         let proxy = Arc::new(proxy);
         for (listener, socket) in sockets {
@@ -214,7 +215,11 @@ fn run_worker(
             fds.add(address.clone(), socket.into_raw_fd()); // Pingora takes it from here
             let fds: ListenFds = Arc::new(fds.into());
             let listeners = match &listener.certificates {
-                Some(certificates) => tls_listener(&address, Arc::clone(certificates)),
+                Some(certificates) => {
+                    let limits = Arc::clone(&listener.limits);
+                    let before = BeforeTls { worker: Arc::clone(&worker), limits };
+                    tls_listener(&address, Arc::clone(certificates), before)
+                }
                 None => Ok(Listeners::tcp(&address)),
             };
             let listeners = match listeners {
@@ -228,6 +233,7 @@ fn run_worker(
                 proxy: Arc::clone(&proxy),
                 worker: Arc::clone(&worker),
                 limits: Arc::clone(&listener.limits),
+                stages: stages.clone(),
             };
             let mut service = Service::with_listeners(listener.name.to_string(), listeners, front);
             let stopping = stopping.clone();
@@ -240,11 +246,16 @@ fn run_worker(
     });
 }
 
-fn tls_listener(address: &str, certificates: Arc<Certificates>) -> pingora::Result<Listeners> {
+fn tls_listener(
+    address: &str,
+    certificates: Arc<Certificates>,
+    before: BeforeTls,
+) -> pingora::Result<Listeners> {
     let mut settings = TlsSettings::intermediate("", "")?; // no files: the resolver has them
     settings.set_cert_resolver(certificates);
     settings.enable_h2();
     let mut listeners = Listeners::new();
+    listeners.set_pre_tls_callback(Arc::new(before));
     listeners.add_tls_with_settings(address, None, settings);
     Ok(listeners)
 }
@@ -269,5 +280,5 @@ async fn resolve_names(inner: &Inner) {
 
 /// Limits of a listener as the settings have them.
 pub(super) fn limits(settings: &serinus_config::ListenerSettings) -> Arc<Limits> {
-    Arc::new(Limits::new(settings.header_timeout, settings.keepalive_timeout))
+    Arc::new(Limits::new(settings))
 }

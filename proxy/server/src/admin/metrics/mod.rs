@@ -2,9 +2,11 @@
 
 mod families;
 mod probes;
+mod rejections;
 
 pub(crate) use families::{Traffic, TrafficSource};
 pub(crate) use probes::ProbeMetrics;
+pub(crate) use rejections::RejectionSource;
 
 use super::Admin;
 use super::failure::Failure;
@@ -36,6 +38,14 @@ impl Metrics {
         registry.register(Box::new(Families::new(board, traffic)?))?;
         probes.register(&registry)?;
         Ok(Metrics { registry })
+    }
+
+    /// Adds what `source` says of requests that were turned away.
+    ///
+    /// # Errors
+    /// It has been added before.
+    pub(crate) fn add_rejections(&self, source: RejectionSource) -> prometheus::Result<()> {
+        self.registry.register(Box::new(rejections::Rejections::new(source)?))
     }
 
     pub(super) fn text(&self) -> prometheus::Result<String> {

@@ -1,6 +1,10 @@
 //! The data path with real sockets: real upstreams on one side, real clients on the other.
 
+mod access;
 mod attribution;
+mod front;
+mod guard;
+mod hardening;
 mod lab;
 mod lifecycle;
 mod routing;
@@ -10,8 +14,9 @@ mod tls;
 use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
-    AdminSettings, ListenerSettings, LogSettings, PoolSettings, RouteSettings, ServerSettings,
-    ServiceSettings, Settings, TimeoutSettings,
+    AccessField, AccessFormat, AccessLogSettings, AdminSettings, GuardSettings, IntakeSettings,
+    ListenerSettings, LogSettings, PoolSettings, RouteSettings, ServerSettings, ServiceSettings,
+    Settings, TimeoutSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -36,19 +41,21 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             grace_period: Duration::from_secs(10),
         },
         admin: AdminSettings { listen: None, token: None },
-        log: LogSettings { level: "info".to_owned(), access: true },
+        log: LogSettings { level: "info".to_owned(), access: Some(access_log()) },
         listeners: vec![ListenerSettings {
             name: "web".to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
             certificates: Vec::new(),
             header_timeout: Duration::from_secs(5),
             keepalive_timeout: Duration::from_secs(5),
+            intake: IntakeSettings::default(),
         }],
         routes: vec![RouteSettings {
             name: "shop".to_owned(),
             hosts: vec!["shop.test".to_owned()],
             path_prefix: "/".to_owned(),
             service: "checkout".to_owned(),
+            guard: GuardSettings::default(),
         }],
         services: vec![ServiceSettings {
             name: "checkout".to_owned(),
@@ -70,6 +77,16 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
         probes: Vec::new(),
         hash: String::new(),
         warnings: Vec::new(),
+    }
+}
+
+/// Everything, thrown away.
+fn access_log() -> AccessLogSettings {
+    AccessLogSettings {
+        format: AccessFormat::Json,
+        fields: AccessField::ALL.to_vec(),
+        sample: Weight::from_percent(100.0).unwrap(),
+        file: Some("/dev/null".into()),
     }
 }
 
