@@ -1,7 +1,7 @@
 # Every target does its own set-up: on Debian what is missing is installed, elsewhere you are told.
 # Needs Rust (the stable toolchain that is installed; none is downloaded), gcc, make and git.
 
-.PHONY: help demo test lint bench bench-judgement bench-petshop install build clean
+.PHONY: help demo test conformance lint bench bench-judgement bench-petshop install build clean
 
 # A rustc of this workspace may take 2 GiB: no more of them than memory allows.
 CORES := $(shell nproc 2>/dev/null || echo 2)
@@ -53,6 +53,27 @@ demo: build ## a canary fails under real traffic and is rolled back; FAULT=error
 test: setup-test ## every test, end to end included
 	cargo build --locked --workspace --bins --tests
 	cargo test --locked --workspace --no-fail-fast
+
+# Both are in Debian and PyPI; a suite whose tool cannot be had says so and is left out.
+SUITES_VENV := target/conformance-venv
+.PHONY: setup-conformance
+setup-conformance: setup-build
+	$(call need,python3,python3)
+	$(call need,nginx,nginx-light)
+	$(call need,haproxy,haproxy)
+	$(call need,node,nodejs)
+	$(call need,varnishtest,varnish)
+	$(call need,slowhttptest,slowhttptest)
+	@[ -x $(SUITES_VENV)/bin/python ] || { echo "== making $(SUITES_VENV) with kosoku, websockets and sslyze from PyPI"; \
+	  python3 -m venv $(SUITES_VENV) || { echo "== could not: please install python3-venv and run make again"; exit 1; }; }
+	@for package in kosoku websockets sslyze; do \
+	  $(SUITES_VENV)/bin/python -c "import $$package" 2>/dev/null || $(SUITES_VENV)/bin/pip -q install $$package \
+	    || echo "== could not install $$package: its suite is left out"; done
+
+SUITES ?=
+
+conformance: setup-conformance build ## what an edge proxy must withstand, beside nginx and HAProxy; SUITES="varnish side_by_side mutate tls websocket slow"; output is kept in benches/runs
+	$(SUITES_VENV)/bin/python tests/conformance/run.py benches/runs/$(shell date +%F)-conformance $(SUITES)
 
 lint: setup-build ## formatting and clippy, warnings are errors
 	cargo fmt --all --check

@@ -3,10 +3,14 @@
 //! Pure: the text and the name of its file come in; settings, or every error of the file with its
 //! line and a caret, come out. Whether files and addresses exist is the edge's business.
 
+mod access;
 mod change;
 mod collection;
 mod error;
+mod guard;
+mod intake;
 mod net;
+mod network;
 mod number;
 mod pattern;
 mod plan;
@@ -20,6 +24,9 @@ mod table;
 
 pub use change::changed_policy;
 pub use error::{ConfigError, ConfigErrors};
+pub use guard::*;
+pub use intake::*;
+pub use network::Network;
 pub use probe::*;
 pub use schema::schema;
 pub use settings::*;

@@ -200,6 +200,60 @@ impl<const LOW: u32, const HIGH: u32> Read for Whole<LOW, HIGH> {
     }
 }
 
+/// A number of bytes from `LOW` to `HIGH`: `"64KiB"`, `"10MiB"`, `"512B"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size<const LOW: u64, const HIGH: u64>(pub(crate) u64);
+
+/// The units, longest name first.
+const SIZES: [(&str, u64); 4] =
+    [("KiB", 1024), ("MiB", 1024 * 1024), ("GiB", 1024 * 1024 * 1024), ("B", 1)];
+
+fn size(text: &str) -> Option<u64> {
+    let (digits, unit) =
+        SIZES.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(*unit)
+}
+
+/// As it would be written.
+fn written_size(bytes: u64) -> String {
+    let unit =
+        SIZES.iter().rev().skip(1).find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
+}
+
+impl<const LOW: u64, const HIGH: u64> Read for Size<LOW, HIGH> {
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let example = r#"write a number and a unit: "512B", "64KiB", "10MiB" or "1GiB""#;
+        let Some(text) = value.get_ref().as_str() else {
+            let help = match value.get_ref() {
+                DeValue::Integer(number) => format!("add a unit: \"{number}B\""),
+                _ => example.to_owned(),
+            };
+            return reader.wrong_type(value, "a size", help);
+        };
+        match size(text) {
+            Some(bytes) if (LOW..=HIGH).contains(&bytes) => Some(Size(bytes)),
+            Some(_) => {
+                let message = format!("\"{}\" is out of range", text.escape_debug());
+                let help =
+                    format!("write one from {} to {}", written_size(LOW), written_size(HIGH));
+                reader.fault(&value.span(), fault(message, help))
+            }
+            None => {
+                let message = format!("\"{}\" is not a size", text.escape_debug());
+                reader.fault(&value.span(), fault(message, example))
+            }
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" })
+    }
+}
+
 impl Read for bool {
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         match value.get_ref().as_bool() {
@@ -264,6 +318,19 @@ mod tests {
         ] {
             assert_eq!(duration(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn sizes_are_whole_numbers_with_a_unit() {
+        for (text, bytes) in
+            [("0B", 0), ("512B", 512), ("64KiB", 65_536), ("1MiB", 1_048_576), ("2GiB", 1 << 31)]
+        {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for bad in ["", "5", "KiB", "5 KiB", "5kb", "5KB", "-1B", "1.5MiB", "99999999999GiB"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+        assert_eq!([512, 32_768, 1 << 20].map(written_size), ["512B", "32KiB", "1MiB"]);
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! The validated configuration: what the rest of Serinus works with.
 
+use crate::guard::GuardSettings;
+use crate::intake::IntakeSettings;
 use crate::probe::ProbeDefinition;
 use serinus_rollout::{Plan, RolloutPolicy};
 use serinus_routing::{Sticky, Weight};
@@ -68,8 +70,92 @@ impl std::fmt::Debug for AdminSettings {
 pub struct LogSettings {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter like `serinus=debug,info`.
     pub level: String,
-    /// One line per request.
-    pub access: bool,
+    /// One line per request; none switches it off.
+    pub access: Option<AccessLogSettings>,
+}
+
+/// The access log: `access_*` of `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogSettings {
+    /// How a line looks.
+    pub format: AccessFormat,
+    /// What a JSON line has, in this order.
+    pub fields: Vec<AccessField>,
+    /// Percent of the requests answered below 400 that are written; the others all are.
+    pub sample: Weight,
+    /// Where lines go; none is standard error.
+    pub file: Option<PathBuf>,
+}
+
+/// How a line of the access log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// A JSON object.
+    Json,
+    /// As Apache and nginx write it.
+    Combined,
+}
+
+/// Declares what a line can have: the name in the file and in the line.
+macro_rules! access_fields {
+    ($( $(#[doc = $doc:literal])+ $name:ident = $text:literal; )+) => {
+        /// What a line of the access log can have.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum AccessField { $( $(#[doc = $doc])+ $name, )+ }
+
+        impl AccessField {
+            /// All of them.
+            pub const ALL: &[AccessField] = &[$( AccessField::$name, )+];
+
+            /// What it is called.
+            pub const fn as_str(self) -> &'static str {
+                match self { $( AccessField::$name => $text, )+ }
+            }
+        }
+    };
+}
+
+access_fields! {
+    /// When the request was over, RFC 3339.
+    Time = "time";
+    /// The client's address.
+    Client = "client";
+    /// GET and so on.
+    Method = "method";
+    /// The `Host`.
+    Host = "host";
+    /// The path, without the query.
+    Path = "path";
+    /// `HTTP/1.1` and so on.
+    Protocol = "protocol";
+    /// What the client got; 0 where it got nothing.
+    Status = "status";
+    /// Why the proxy turned it away.
+    Rejected = "rejected";
+    /// The route that took it.
+    Route = "route";
+    /// The variant that answered.
+    Variant = "variant";
+    /// The endpoint that was asked last.
+    Endpoint = "endpoint";
+    /// Stable answered for the canary.
+    Shielded = "shielded";
+    /// From its header to the end of its answer.
+    DurationMs = "duration_ms";
+    /// Bytes of the answer's body.
+    Bytes = "bytes";
+    /// It came over TLS.
+    Tls = "tls";
+    /// The client left or was too slow.
+    ClientGone = "client_gone";
+    /// `User-Agent`.
+    UserAgent = "user_agent";
+    /// `Referer`, without its query.
+    Referer = "referer";
+    /// `X-Request-Id`, as the upstream got it.
+    RequestId = "request_id";
+    /// The trace of `traceparent`.
+    TraceId = "trace_id";
 }
 
 /// A socket that accepts requests.
@@ -91,6 +177,8 @@ pub struct ListenerSettings {
     pub header_timeout: Duration,
     /// Longest idle time of a kept connection.
     pub keepalive_timeout: Duration,
+    /// Limits, screening, identity.
+    pub intake: IntakeSettings,
 }
 
 /// `[listener.NAME.tls]`
@@ -185,6 +273,8 @@ pub struct RouteSettings {
     pub path_prefix: String,
     /// The service it leads to.
     pub service: String,
+    /// Limits, access, CORS, compression.
+    pub guard: GuardSettings,
 }
 
 /// One variant of a service.

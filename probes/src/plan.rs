@@ -122,6 +122,7 @@ mod tests {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             path_prefix: path.to_owned(),
             service: service.to_owned(),
+            guard: serinus_config::GuardSettings::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use crate::collection::Map;
 use crate::net::Name;
 use crate::number::Length;
 use crate::read::Surroundings;
+use crate::read::intake::{self, IdentityFile, LimitsFile, ScreeningFile};
 use crate::read::listener_tls::{HttpsRedirect, ListenerTlsFile};
 use crate::reader::{At, Reader, fault};
 use crate::settings::{CertificateSettings, ListenerSettings, ListenerTlsSettings};
@@ -28,6 +29,12 @@ table! {
         header_timeout: Length = "10s",
         /// Longest idle time of a client's kept connection.
         keepalive_timeout: Length = "60s",
+        /// How much a client may send, and how slowly.
+        limits: LimitsFile = {},
+        /// What is done about requests that the next server could read differently.
+        screening: ScreeningFile = {},
+        /// Who is believed about the client, and what requests are named by.
+        identity: IdentityFile = {},
     }
 }
 
@@ -100,6 +107,7 @@ pub(crate) fn settle(
                 }
                 Some(at.value)
             });
+            let intake = intake::settle(file.limits, file.screening, file.identity, reader);
             // Its address is compared with the others' even where something else is wrong.
             let address = file.address?;
             let value = ListenerSettings {
@@ -111,6 +119,7 @@ pub(crate) fn settle(
                 h2c: h2c.unwrap_or_default(),
                 header_timeout: file.header_timeout?.value.0,
                 keepalive_timeout: file.keepalive_timeout?.value.0,
+                intake: intake.unwrap_or_default(),
             };
             Some(At { value, span: address.span, key: address.key, given: true })
         })

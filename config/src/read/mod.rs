@@ -2,6 +2,8 @@
 
 mod capture;
 mod expect;
+mod guard;
+mod intake;
 mod listener;
 mod listener_tls;
 mod names;
@@ -218,7 +220,7 @@ fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Set
     Some(Settings {
         server: root.server?.value.settle(&surroundings)?,
         admin,
-        log: root.log?.value.settle()?,
+        log: root.log?.value.settle(&surroundings, reader)?,
         listeners: listeners.into_iter().map(|at| at.value).collect(),
         routes,
         services,

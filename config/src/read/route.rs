@@ -3,6 +3,7 @@
 use crate::collection::Map;
 use crate::net::{HostPattern, Name, PathPrefix};
 use crate::read::Surroundings;
+use crate::read::guard::{self, AccessFile, CompressionFile, CorsFile, RouteLimitsFile};
 use crate::reader::{At, Reader, Span, fault};
 use crate::settings::RouteSettings;
 use crate::table::table;
@@ -20,6 +21,14 @@ table! {
         path_prefix: PathPrefix = "/",
         /// Name of the service that it leads to.
         @required service: Name,
+        /// How much the route takes.
+        limits: RouteLimitsFile = {},
+        /// Who may come.
+        access: AccessFile = {},
+        /// What pages of other origins may do. Without it, the service's own answers say so.
+        cors: CorsFile,
+        /// Whether answers are compressed. Without it, they are not.
+        compression: CompressionFile,
     }
 }
 
@@ -53,8 +62,11 @@ pub(crate) fn settle(
         .entries
         .into_iter()
         .filter_map(|(name, file)| {
-            let file = file?;
+            let mut file = file?;
             let hosts = hosts(&file.value, reader);
+            let RouteFile { limits, access, cors, compression, .. } = &mut file.value;
+            let (limits, access) = (limits.take(), access.take());
+            let guard = guard::settle(limits, access, cors.take(), compression.take(), reader);
             let service = file.value.service?;
             surroundings.check_service(&service, reader);
             let prefix = file.value.path_prefix?;
@@ -67,6 +79,7 @@ pub(crate) fn settle(
                 hosts: hosts?,
                 path_prefix: prefix.value.0,
                 service: service.value.0,
+                guard: guard.unwrap_or_default(),
             };
             Some((route, places))
         })

@@ -3,9 +3,14 @@
 use crate::net::{AdminAddress, LogLevel};
 use crate::number::{LengthOrZero, Whole};
 use crate::read::Surroundings;
-use crate::reader::{Fault, Reader, Text, fault};
-use crate::settings::{AdminSettings, LogSettings, ServerSettings};
+use crate::reader::{At, Fault, Reader, Text, fault};
+use crate::settings::{
+    AccessField, AccessFormat, AccessLogSettings, AdminSettings, LogSettings, ServerSettings,
+};
+use crate::suggest::choose;
 use crate::table::table;
+use serde_json::{Value as Json, json};
+use serinus_routing::Weight;
 use std::path::PathBuf;
 
 table! {
@@ -79,12 +84,71 @@ table! {
         level: LogLevel = "info",
         /// One line per request.
         access: bool = false,
+        /// How it looks: "json", or "combined" as Apache and nginx write it.
+        access_format: AccessFormat = "json",
+        /// What a JSON line has, in this order. Beside the default: "endpoint", "tls", "user_agent",
+        /// "referer", "request_id", "trace_id".
+        access_fields: Vec<At<AccessField>> = [
+            "time", "client", "method", "host", "path", "protocol", "status", "rejected", "route", "variant",
+            "shielded", "duration_ms", "bytes", "client_gone"
+        ],
+        /// Percent of the requests answered below 400 that get a line; all others do.
+        access_sample: Weight = 100,
+        /// Where lines go. Without it, to standard error. Opened again on reload.
+        access_file: PathBuf,
     }
 }
 
 impl LogFile {
-    pub(crate) fn settle(self) -> Option<LogSettings> {
-        Some(LogSettings { level: self.level?.value.0, access: self.access?.value })
+    pub(crate) fn settle(
+        self,
+        surroundings: &Surroundings,
+        reader: &mut Reader,
+    ) -> Option<LogSettings> {
+        let fields = self.access_fields?;
+        if fields.value.is_empty() {
+            let help = "leave out 'access_fields' for the usual ones";
+            return reader.fault(&fields.span, fault("a line without fields", help));
+        }
+        let log = AccessLogSettings {
+            format: self.access_format?.value,
+            fields: fields.value.into_iter().map(|field| field.value).collect(),
+            sample: self.access_sample?.value,
+            file: self.access_file.map(|file| surroundings.path(&file.value)),
+        };
+        let access = self.access?.value.then_some(log);
+        Some(LogSettings { level: self.level?.value.0, access })
+    }
+}
+
+const ACCESS_FORMATS: [(&str, AccessFormat); 2] =
+    [("json", AccessFormat::Json), ("combined", AccessFormat::Combined)];
+
+impl Text for AccessFormat {
+    const WHAT: &'static str = "a format";
+    const EXAMPLE: &'static str = "\"json\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        choose(text, &ACCESS_FORMATS)
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "enum": ACCESS_FORMATS.map(|(name, _)| name) })
+    }
+}
+
+impl Text for AccessField {
+    const WHAT: &'static str = "a field";
+    const EXAMPLE: &'static str = "\"status\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let named: Vec<_> = AccessField::ALL.iter().map(|field| (field.as_str(), *field)).collect();
+        choose(text, &named)
+    }
+
+    fn schema() -> Json {
+        let names: Vec<&str> = AccessField::ALL.iter().map(|field| field.as_str()).collect();
+        json!({ "type": "string", "enum": names })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is wrong with a file, as its author sees it.
 
+mod guard;
+mod intake;
 mod network;
 mod probes;
 mod syntax;

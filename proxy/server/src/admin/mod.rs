@@ -24,7 +24,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use failure::Failure;
 use guard::Guard;
-pub(crate) use metrics::{CertificateSource, Metrics, ProbeMetrics, Traffic, TrafficSource};
+pub(crate) use metrics::{
+    CertificateSource, Metrics, ProbeMetrics, RejectionSource, Traffic, TrafficSource,
+};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;

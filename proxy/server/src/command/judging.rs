@@ -50,6 +50,7 @@ impl Judging {
             certificates(data_path.clone()),
             &probe_metrics,
         )?;
+        metrics.add_rejections(rejections(data_path.clone()))?;
         let admin = admin_socket.map(|listener| {
             let admin = Admin {
                 board: board.clone(),
@@ -96,6 +97,13 @@ impl Judging {
             admin.stop();
         }
     }
+}
+
+fn rejections(data_path: DataPath) -> crate::admin::RejectionSource {
+    Box::new(move || {
+        let rejections = data_path.rejections().into_iter();
+        rejections.map(|(reason, count)| (reason.as_str(), count)).collect()
+    })
 }
 
 fn certificates(data_path: DataPath) -> crate::admin::CertificateSource {

@@ -1,6 +1,5 @@
 //! Taking a request in: its route, and the variant that its user belongs to.
 
-use super::connection::Connection;
 use super::identity;
 use super::request::{Attempt, Routed};
 use super::view::View;
@@ -15,7 +14,8 @@ use std::time::Instant;
 pub(super) fn admit(
     view: Arc<View>,
     session: &mut ServerSession,
-    connection: Option<&Connection>,
+    client: Option<IpAddr>,
+    tls: bool,
     now: Instant,
 ) -> Option<Routed> {
     let has_body = !session.is_body_empty();
@@ -29,12 +29,8 @@ pub(super) fn admit(
     let service = view.table.service(index);
     let (mut variant, mut new_user, mut secure) = (Variant::Stable, None, false);
     if service.canary.is_some() {
-        let (address, tls) = match connection {
-            Some(connection) => (connection.client.address, connection.client.tls),
-            None => client_of(session),
-        };
         let seed = view.setup.services[index.0 as usize].seed;
-        let (bucket, user) = identity::place(&service.sticky, seed, &header.headers, address);
+        let (bucket, user) = identity::place(&service.sticky, seed, &header.headers, client);
         variant = bucket.variant(service.weight);
         (new_user, secure) = (user, tls);
     }
@@ -47,16 +43,9 @@ pub(super) fn admit(
         has_body,
         uploading: has_body,
         sent: false,
-        started: now,
         attempt: Attempt::new(now),
         connect_failures: 0,
         stale_connection: false,
         shielded: false,
     })
-}
-
-fn client_of(session: &ServerSession) -> (Option<IpAddr>, bool) {
-    let address = session.client_addr().and_then(|address| address.as_inet());
-    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    (address.map(|address| address.ip()), tls)
 }

@@ -2,29 +2,45 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    LOCATION,
 };
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+
+/// What is said with 405: every method is let through but two.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Answers with `status`, in JSON where the client prefers it.
 ///
 /// # Errors
 /// The client is gone.
 pub(crate) async fn give(session: &mut Session, status: u16) -> pingora::Result<()> {
-    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    let reason = reason.unwrap_or("Error");
-    let json = session.get_header(ACCEPT).is_some_and(prefers_json);
-    let (kind, body) = if json {
-        ("application/json", format!("{{\"status\":{status},\"error\":\"{reason}\"}}\n"))
-    } else {
-        ("text/plain; charset=utf-8", format!("{status} {reason}\n"))
-    };
+    give_with(session, status, None).await
+}
+
+/// The same, with one field more.
+///
+/// # Errors
+/// The client is gone.
+pub(crate) async fn give_with(
+    session: &mut Session,
+    status: u16,
+    field: Option<(HeaderName, HeaderValue)>,
+) -> pingora::Result<()> {
+    let json = session.get_header(ACCEPT).is_some_and(|accept| prefers_json(accept.as_bytes()));
+    let (kind, body) = page(status, json);
     let mut header = ResponseHeader::build(status, Some(4))?;
     header.insert_header(CONTENT_TYPE, HeaderValue::from_static(kind))?;
     header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    if let Some((name, value)) = field {
+        header.insert_header(name, value)?;
+    }
+    if status == 405 {
+        header.insert_header(ALLOW, HeaderValue::from_static(METHODS))?;
+    }
     let bodyless = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(header), bodyless).await?;
     if !bodyless {
@@ -67,9 +83,42 @@ fn https_place(host: &str, port: u16, target: &[u8]) -> Option<Vec<u8>> {
     Some(place)
 }
 
+/// The same as bytes, for a request that never became one; the connection is closed after it.
+pub(crate) fn bytes(status: u16, received: &[u8]) -> Vec<u8> {
+    const NAME: &[u8] = b"accept:";
+    let json = received.split(|byte| *byte == b'\n').any(|line| {
+        line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+            && prefers_json(&line[NAME.len()..])
+    });
+    let (kind, body) = page(status, json);
+    let allow = if status == 405 { format!("allow: {METHODS}\r\n") } else { String::new() };
+    format!(
+        "HTTP/1.1 {status} {}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n{allow}\
+         cache-control: no-store\r\nconnection: close\r\n\r\n{body}",
+        reason(status),
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn reason(status: u16) -> &'static str {
+    let status = StatusCode::from_u16(status).ok();
+    status.and_then(|status| status.canonical_reason()).unwrap_or("Error")
+}
+
+/// The type and the text of an answer.
+fn page(status: u16, json: bool) -> (&'static str, String) {
+    let reason = reason(status);
+    if json {
+        ("application/json", format!("{{\"status\":{status},\"error\":\"{reason}\"}}\n"))
+    } else {
+        ("text/plain; charset=utf-8", format!("{status} {reason}\n"))
+    }
+}
+
 /// JSON named, and HTML or plain text not named before it.
-fn prefers_json(accept: &HeaderValue) -> bool {
-    let kinds = accept.as_bytes().split(|byte| *byte == b',');
+fn prefers_json(accept: &[u8]) -> bool {
+    let kinds = accept.split(|byte| *byte == b',');
     kinds
         .map(|kind| kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii())
         .find_map(|kind| match kind {
@@ -109,7 +158,7 @@ mod tests {
             ("*/*", false),
             ("", false),
         ] {
-            assert_eq!(prefers_json(&HeaderValue::from_static(accept)), json, "{accept}");
+            assert_eq!(prefers_json(accept.as_bytes()), json, "{accept}");
         }
     }
 }

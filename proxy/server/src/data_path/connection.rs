@@ -1,8 +1,15 @@
-//! A client's connection, from the handshake to its last request.
+//! A client's connection, from its first byte to its last request.
 
+use super::crowd::Crowd;
 use super::gateway::Gateway;
+use super::intake::{Gate, HeadBounds, Intake};
 use super::listener_tls::{ListenerTls, TlsClient};
+use super::networks::Networks;
+use super::rejection::Reason;
+use super::serve::Stage;
 use super::worker::Worker;
+use super::{access, answer, proxy_header};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::header::HeaderValue;
 use pingora::apps::{HttpServerApp, ServerApp};
@@ -11,12 +18,20 @@ use pingora::protocols::l4::stream::Stream as Cleartext;
 use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use serinus_config::ListenerSettings;
+use serinus_config::{ListenerSettings, ScreeningSettings, Underscores};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+
+/// How long a client that was refused may go on sending before its connection is closed: an answer
+/// is lost where bytes wait to be read.
+const LINGER: Duration = Duration::from_secs(1);
+/// ... and how much.
+const LINGER_BYTES: usize = 256 * 1024;
 
 /// What a client that speaks HTTP/2 says first (RFC 9113, 3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -24,44 +39,95 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// came in time is served, one that only sits there does not hold up the end.
 const HANDSHAKE_LINGER: Duration = Duration::from_secs(1);
 
-/// What a listener asks of its connections; changed by a reload for whoever comes next.
-#[derive(Debug, Default)]
+/// What a listener asks of its clients.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// For the whole header of a request: of the first from the connection on, of the next ones
+    /// from their first byte on.
+    pub(crate) header_timeout: Duration,
+    /// From the end of one answer to the first byte of the next request.
+    pub(crate) keepalive_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) send_timeout: Duration,
+    pub(crate) bounds: HeadBounds,
+    pub(crate) screening: ScreeningSettings,
+    pub(crate) trusted: Networks,
+    pub(crate) proxy_protocol: bool,
+    pub(crate) request_id: bool,
+    pub(crate) trace_context: bool,
+    pub(crate) connections_per_client: Option<u32>,
+    /// The port of HTTPS that clients are sent to, where they are not served.
+    pub(crate) https_port: Option<u16>,
+    /// HTTP/2 without TLS, for clients that begin with it.
+    pub(crate) h2c: bool,
+}
+
+impl Terms {
+    pub(crate) fn new(settings: &ListenerSettings) -> Self {
+        let intake = &settings.intake;
+        let limits = &intake.limits;
+        Terms {
+            header_timeout: settings.header_timeout,
+            keepalive_timeout: settings.keepalive_timeout,
+            body_timeout: limits.body_timeout,
+            send_timeout: limits.send_timeout,
+            bounds: HeadBounds {
+                header: limits.header as usize,
+                fields: limits.fields as usize,
+                target: limits.target as usize,
+                refuse_underscores: intake.screening.underscores == Underscores::Reject,
+            },
+            screening: intake.screening,
+            trusted: Networks::new(&intake.identity.trusted_proxies),
+            proxy_protocol: intake.identity.proxy_protocol,
+            request_id: intake.identity.request_id,
+            trace_context: intake.identity.trace_context,
+            connections_per_client: limits.connections_per_client,
+            https_port: settings.https_redirect,
+            h2c: settings.h2c,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Default for Terms {
+    fn default() -> Self {
+        Terms::new(&ListenerSettings {
+            name: String::new(),
+            address: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            certificates: Vec::new(),
+            tls: serinus_config::ListenerTlsSettings::default(),
+            https_redirect: None,
+            h2c: false,
+            header_timeout: Duration::from_secs(10),
+            keepalive_timeout: Duration::from_secs(60),
+            intake: serinus_config::IntakeSettings::default(),
+        })
+    }
+}
+
+/// What all connections of a listener share; changed by a reload for whoever comes next.
+#[derive(Debug)]
 pub(crate) struct Limits {
-    header_millis: AtomicU64,
-    keepalive_millis: AtomicU64,
-    /// The port of HTTPS that clients are sent to; 0 where they are served.
-    https_port: AtomicU16,
-    h2c: AtomicBool,
+    terms: ArcSwap<Terms>,
+    /// Clients that are connected, where their connections are counted.
+    pub(crate) crowd: Crowd,
 }
 
 impl Limits {
     pub(crate) fn new(settings: &ListenerSettings) -> Self {
-        let limits = Limits::default();
-        limits.set(settings);
-        limits
+        Limits {
+            terms: ArcSwap::from_pointee(Terms::new(settings)),
+            crowd: Crowd::new(fastrand::u64(..)),
+        }
     }
 
     pub(crate) fn set(&self, settings: &ListenerSettings) {
-        let millis = |duration: Duration| duration.as_millis() as u64;
-        self.header_millis.store(millis(settings.header_timeout), Ordering::Relaxed);
-        self.keepalive_millis.store(millis(settings.keepalive_timeout), Ordering::Relaxed);
-        self.https_port.store(settings.https_redirect.unwrap_or_default(), Ordering::Relaxed);
-        self.h2c.store(settings.h2c, Ordering::Relaxed);
+        self.terms.store(Arc::new(Terms::new(settings)));
     }
 
-    /// The port of HTTPS that clients are sent to, if they are.
-    pub(crate) fn https_port(&self) -> Option<u16> {
-        Some(self.https_port.load(Ordering::Relaxed)).filter(|port| *port != 0)
-    }
-
-    /// For the first request of a connection: from its start to the end of the header.
-    fn header(&self) -> Duration {
-        Duration::from_millis(self.header_millis.load(Ordering::Relaxed))
-    }
-
-    /// From the end of one answer to the end of the next request's header.
-    pub(crate) fn keepalive(&self) -> Duration {
-        Duration::from_millis(self.keepalive_millis.load(Ordering::Relaxed))
+    pub(crate) fn terms(&self) -> Arc<Terms> {
+        self.terms.load_full()
     }
 }
 
@@ -72,38 +138,62 @@ pub(crate) struct Client {
     /// The address as a header value, shared by all requests of the connection.
     pub(crate) address_text: Option<HeaderValue>,
     pub(crate) tls: bool,
+    /// It is believed about whom it speaks for.
+    pub(crate) trusted: bool,
     /// What the handshake told of it.
     pub(crate) handshake: TlsClient,
 }
 
 impl Client {
-    pub(crate) fn new(address: Option<IpAddr>, tls: bool, handshake: TlsClient) -> Self {
+    pub(crate) fn new(address: Option<IpAddr>, tls: bool, trusted: &Networks) -> Self {
         // A socket that speaks both families writes IPv4 clients as ::ffff:192.0.2.1.
         let address = address.map(|address| address.to_canonical());
         let text = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
-        Client { address, address_text: text, tls, handshake }
-    }
-
-    /// The client of a session that came without its connection (HTTP/2).
-    pub(crate) fn of_session(session: &ServerSession) -> Self {
-        let address = session.client_addr().and_then(|address| address.as_inet());
-        let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
-        let handshake = tls.and_then(|tls| tls.extension.get::<TlsClient>()).cloned();
-        Client::new(
-            address.map(|address| address.ip()),
-            tls.is_some(),
-            handshake.unwrap_or_default(),
-        )
+        let trusted = address.is_some_and(|address| trusted.holds(address));
+        Client { address, address_text: text, tls, trusted, handshake: TlsClient::default() }
     }
 }
 
-/// What the requests of an HTTP/1 connection share with the loop that drives it.
+/// What the requests of a connection share.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
-    pub(crate) limits: Arc<Limits>,
-    /// The header of the current request is complete: its deadline no longer counts.
-    pub(crate) header_read: AtomicBool,
+    pub(crate) terms: Arc<Terms>,
+    /// The proxy has taken the request: from here on its hooks count and log it.
+    pub(crate) taken: AtomicBool,
+    /// The current request has names with underscores.
+    pub(crate) underscores: AtomicBool,
+    /// One more than the reason for which the current request is refused in its middle.
+    noted: AtomicU8,
+}
+
+impl Connection {
+    pub(crate) fn new(client: Client, terms: Arc<Terms>) -> Self {
+        Connection {
+            client,
+            terms,
+            taken: AtomicBool::new(false),
+            underscores: AtomicBool::new(false),
+            noted: AtomicU8::new(0),
+        }
+    }
+
+    /// The connection of a session.
+    pub(crate) fn of(session: &ServerSession) -> Option<Arc<Connection>> {
+        let digest = session.digest()?.proxy_digest.as_ref()?;
+        digest.user_data.as_ref()?.downcast_ref::<Arc<Connection>>().map(Arc::clone)
+    }
+
+    /// Remembers why the body of the current request cannot be read on.
+    pub(crate) fn note(&self, reason: Reason) {
+        self.noted.store(reason as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// Why it could not.
+    pub(crate) fn noted(&self) -> Option<Reason> {
+        let noted = self.noted.load(Ordering::Relaxed);
+        Reason::ALL.get(usize::from(noted.checked_sub(1)?)).copied()
+    }
 }
 
 /// The application behind one listener on one thread.
@@ -112,58 +202,100 @@ pub(crate) struct Front {
     pub(crate) worker: Arc<Worker>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) tls: Option<Arc<ListenerTls>>,
+    /// Tells when idle connections are closed.
+    pub(crate) stages: watch::Receiver<Stage>,
 }
 
 #[async_trait]
 impl ServerApp for Front {
     async fn process_new(
         self: &Arc<Self>,
-        stream: Stream,
+        mut stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let _open = self.worker.count_connection();
-        let stream = self.handshake(stream, shutdown).await?;
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return self.proxy.process_new(stream, shutdown).await;
-        }
-        let stream = match self.limits.h2c.load(Ordering::Relaxed) {
-            true => {
-                let peeked = begins_http2(stream);
-                let (stream, is_http2) = timeout(self.limits.header(), peeked).await.ok()??;
-                if is_http2 {
-                    return self.proxy.process_new(stream, shutdown).await;
+        let terms = self.limits.terms();
+        if terms.proxy_protocol {
+            let read = proxy_header::read(&mut *stream, &terms.trusted);
+            match tokio::time::timeout(terms.header_timeout, read).await {
+                Ok(Ok(())) => {}
+                Ok(Err(proxy_header::Failed::Closed)) => return None,
+                Ok(Err(proxy_header::Failed::Refused)) | Err(_) => {
+                    access::refused(&self.worker, Reason::ProxyHeader, None, b"");
+                    return None;
                 }
-                stream
             }
-            false => stream,
+        }
+        let mut stream = self.handshake(stream, &terms, shutdown).await?;
+        let address = stream.get_socket_digest().and_then(|digest| {
+            digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
+        });
+        let tls = stream.get_ssl_digest();
+        let told = tls.as_ref().and_then(|tls| tls.extension.get::<TlsClient>()).cloned();
+        let client = Client {
+            handshake: told.unwrap_or_default(),
+            ..Client::new(address, tls.is_some(), &terms.trusted)
         };
-        self.serve_http1(stream, shutdown).await;
+        let seat = match (terms.connections_per_client, client.address) {
+            (Some(most), Some(address)) if !client.trusted => {
+                match Crowd::enter(&self.limits, address, most) {
+                    Some(seat) => Some(seat),
+                    None => {
+                        access::refused(&self.worker, Reason::Connections, Some(address), b"");
+                        return None;
+                    }
+                }
+            }
+            _ => None,
+        };
+        let mut is_http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        if terms.h2c && tls.is_none() {
+            let mut stages = self.stages.clone();
+            is_http2 = tokio::select! {
+                begins = timeout(terms.header_timeout, begins_http2(&mut stream)) => begins.ok()??,
+                _ = stages.wait_for(|stage| *stage >= Stage::ClosingIdle) => return None,
+            };
+        }
+        let connection = Arc::new(Connection::new(client, terms));
+        if is_http2 {
+            let gate = Gate::open(stream, connection).ok()?;
+            return self.proxy.process_new(Box::new(gate), shutdown).await;
+        }
+        if let Ok(gate) = Gate::new(stream, Arc::clone(&connection)) {
+            self.serve_http1(Box::new(gate), &connection, shutdown).await;
+        }
+        drop(seat);
         None
     }
 }
 
-/// Whether a client begins with HTTP/2, and its connection with nothing taken away; none if it is gone.
-async fn begins_http2(mut stream: Stream) -> Option<(Stream, bool)> {
+/// Whether a client begins with HTTP/2, with nothing taken away from its connection; none if it is gone.
+async fn begins_http2(stream: &mut Stream) -> Option<bool> {
     // In three looks, because one for all bytes would wait for ever for those that a short HTTP/1
     // request does not have: "P" may be POST, "PRI" is no method that there is.
     let mut preface = [0; H2_PREFACE.len()];
     for length in [1, 3, H2_PREFACE.len()] {
         let looked_at = preface.get_mut(..length)?;
         if !stream.try_peek(looked_at).await.ok()? || !H2_PREFACE.starts_with(looked_at) {
-            return Some((stream, false));
+            return Some(false);
         }
     }
-    Some((stream, true))
+    Some(true)
 }
 
 impl Front {
     /// The connection as it is after the handshake, where there must be one; none if it failed.
-    async fn handshake(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn handshake(
+        &self,
+        stream: Stream,
+        terms: &Terms,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
         let Some(tls) = &self.tls else { return Some(stream) };
         let stream = stream.into_any().downcast::<Cleartext>().ok()?;
         let mut shutdown = shutdown.clone();
         let handshake = tokio::select! {
-            handshake = timeout(self.limits.header(), tls.accept(stream)) => handshake,
+            handshake = timeout(terms.header_timeout, tls.accept(stream)) => handshake,
             () = async {
                 // An error means that the sender is gone, which is the end as well.
                 let _ = shutdown.wait_for(|shutdown| *shutdown).await;
@@ -183,48 +315,81 @@ impl Front {
         }
     }
 
-    /// Pingora's own loop, with a deadline for each whole header: its per-read timeout lets a
-    /// client that sends a byte now and then live for ever.
-    async fn serve_http1(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let address = stream.get_socket_digest().and_then(|digest| {
-            digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
-        });
-        let tls = stream.get_ssl_digest();
-        let handshake = tls.as_ref().and_then(|tls| tls.extension.get::<TlsClient>()).cloned();
-        let connection = Arc::new(Connection {
-            client: Client::new(address, tls.is_some(), handshake.unwrap_or_default()),
-            limits: Arc::clone(&self.limits),
-            header_read: AtomicBool::new(false),
-        });
-        let deadline = tokio::time::sleep(self.limits.header());
+    /// Pingora's own loop, but every header is read and checked before Pingora sees it, within a
+    /// deadline for the whole of it.
+    async fn serve_http1(
+        &self,
+        mut gate: Box<Gate>,
+        connection: &Arc<Connection>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let terms = &*connection.terms;
+        let mut stages = self.stages.clone();
+        let deadline = tokio::time::sleep(terms.header_timeout);
         tokio::pin!(deadline);
-        let mut session = ServerSession::new_http1(stream);
-        // Without it Pingora aborts a request whose client has already sent the next one.
-        session.set_pipelining_enabled(true);
         loop {
-            // "For ever" to Pingora: the deadline is the timeout.
-            session.set_keepalive(Some(0));
-            session.set_connection_user_context(Some(Box::new(Arc::clone(&connection))));
-            connection.header_read.store(false, Ordering::Relaxed);
-            let mut exchange = self.proxy.process_new_http(session, shutdown);
-            let reusable = tokio::select! {
+            let begins = tokio::select! {
                 biased;
-                reusable = &mut exchange => reusable,
-                () = &mut deadline => {
-                    if !connection.header_read.load(Ordering::Relaxed) {
-                        return; // closes the connection
+                begins = gate.begins() => begins,
+                () = &mut deadline => false,
+                _ = stages.wait_for(|stage| *stage >= Stage::ClosingIdle) => false,
+            };
+            if !begins {
+                return; // closes the connection
+            }
+            let intake = match gate.parse(&terms.bounds) {
+                Some(intake) => intake,
+                None => {
+                    if connection.taken.load(Ordering::Relaxed) {
+                        deadline.as_mut().reset(Instant::now() + terms.header_timeout);
                     }
-                    exchange.await
+                    tokio::select! {
+                        biased;
+                        intake = gate.head(&terms.bounds) => intake,
+                        () = &mut deadline => Intake::Refused(Reason::HeaderTimeout),
+                    }
                 }
             };
-            let Some((stream, settings)) = reusable.map(|reusable| reusable.consume()) else {
-                return;
+            let head = match intake {
+                Intake::Head(head) => head,
+                Intake::Refused(reason) => return self.refuse(gate, connection, reason).await,
+                Intake::Closed => return,
             };
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
+            connection.underscores.store(head.underscores, Ordering::Relaxed);
+            connection.taken.store(false, Ordering::Relaxed);
+            let mut session = ServerSession::new_http1(gate);
+            // The whole header is there; between two requests the timeouts are ours.
+            session.set_keepalive(Some(0));
+            let reusable = self.proxy.process_new_http(session, shutdown).await;
+            if !connection.taken.load(Ordering::Relaxed) {
+                let address = connection.client.address;
+                access::refused(&self.worker, Reason::Malformed, address, b"");
             }
-            deadline.as_mut().reset(Instant::now() + self.limits.keepalive());
+            let Some((stream, _)) = reusable.map(|reusable| reusable.consume()) else { return };
+            let Ok(same) = stream.into_any().downcast::<Gate>() else { return };
+            gate = same;
+            if !gate.is_between() {
+                return;
+            }
+            gate.next();
+            deadline.as_mut().reset(Instant::now() + terms.keepalive_timeout);
+        }
+    }
+
+    /// Answers a request that goes no further, and closes the connection.
+    async fn refuse(&self, mut gate: Box<Gate>, connection: &Connection, reason: Reason) {
+        access::refused(&self.worker, reason, connection.client.address, gate.received());
+        let answer = answer::bytes(reason.status(), gate.received());
+        let told = async {
+            gate.write_all(&answer).await?;
+            gate.flush().await?;
+            AsyncWriteExt::shutdown(&mut gate).await
+        };
+        let terms = &connection.terms;
+        let told = tokio::time::timeout(terms.send_timeout.min(terms.header_timeout), told).await;
+        if matches!(told, Ok(Ok(()))) {
+            // Whether it goes on sending or closes makes no difference here.
+            let _ = tokio::time::timeout(LINGER, gate.discard(LINGER_BYTES)).await;
         }
     }
 }

@@ -1,14 +1,16 @@
 //! What changes in headers on the way through.
 
 use super::connection::Client;
+use super::origin::FORWARDED_FOR;
+use http::Version;
 use http::header::{
-    CONNECTION, HOST, HeaderName, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER,
-    UPGRADE, USER_AGENT,
+    CONNECTION, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+    TE, TRAILER, UPGRADE, USER_AGENT,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use serinus_routing::Variant;
+use std::net::IpAddr;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const SYNTHETIC: HeaderName = HeaderName::from_static("x-synthetic");
@@ -26,17 +28,33 @@ const PROBE_AGENT: &[u8] = b"serinus-probe/";
 const PROBE_BAGGAGE: &[u8] = b"synthetic_request";
 
 /// Tells the upstream who asked for what, and takes off what only the proxy's probes may carry.
+/// What a peer says of others is believed of trusted proxies only.
 pub(crate) fn to_upstream(request: &mut RequestHeader, client: &Client) -> pingora::Result<()> {
+    if !client.trusted {
+        for name in &OTHERS_WORD {
+            if request.headers.contains_key(name) {
+                request.remove_header(name);
+            }
+        }
+    }
     if let Some(address) = &client.address_text {
-        let chain = request.headers.get_all(FORWARDED_FOR).iter().next().is_some();
+        let chain = request.headers.contains_key(FORWARDED_FOR);
         let value = if chain { appended(request, address) } else { address.clone() };
         request.insert_header(FORWARDED_FOR, value)?;
     }
-    let scheme = HeaderValue::from_static(if client.tls { "https" } else { "http" });
-    request.insert_header(FORWARDED_PROTO, scheme)?;
-    match request.headers.get(HOST).cloned() {
-        Some(host) => request.insert_header(FORWARDED_HOST, host)?,
-        None => drop(request.remove_header(&FORWARDED_HOST)),
+    let said = request.headers.get(FORWARDED_PROTO).map(|scheme| scheme.as_bytes());
+    if !matches!(said, Some(b"http" | b"https")) {
+        let scheme = HeaderValue::from_static(if client.tls { "https" } else { "http" });
+        request.insert_header(FORWARDED_PROTO, scheme)?;
+    }
+    if !request.headers.contains_key(FORWARDED_HOST)
+        && let Some(host) = request.headers.get(HOST).cloned()
+    {
+        request.insert_header(FORWARDED_HOST, host)?;
+    }
+    if client.trusted && request.headers.contains_key(FORWARDED) {
+        let element = forwarded_element(request, client);
+        request.append_header(FORWARDED, element)?;
     }
     for name in [&CLIENT_SUBJECT, &CLIENT_CERT, &CLIENT_CERT_CHAIN] {
         if request.headers.contains_key(name) {
@@ -48,6 +66,31 @@ pub(crate) fn to_upstream(request: &mut RequestHeader, client: &Client) -> pingo
         request.insert_header(CLIENT_CERT, certificate.encoded.clone())?;
     }
     strip_marks(request)
+}
+
+/// What only a proxy can know: from anybody else it is a lie or a mistake.
+const OTHERS_WORD: [HeaderName; 6] = [
+    FORWARDED_FOR,
+    FORWARDED_PROTO,
+    FORWARDED_HOST,
+    FORWARDED,
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// What this proxy adds to `Forwarded` (RFC 7239), where a trusted one has begun it.
+fn forwarded_element(request: &RequestHeader, client: &Client) -> String {
+    let by = match client.address {
+        Some(IpAddr::V4(address)) => format!("for={address}"),
+        Some(IpAddr::V6(address)) => format!("for=\"[{address}]\""),
+        None => "for=unknown".to_owned(),
+    };
+    let scheme = if client.tls { "https" } else { "http" };
+    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    host.map_or_else(
+        || format!("{by};proto={scheme}"),
+        |host| format!("{by};proto={scheme};host=\"{host}\""),
+    )
 }
 
 /// The chain of proxies so far, in one line, and `address` at its end.
@@ -108,6 +151,11 @@ fn strip_baggage(request: &mut RequestHeader) -> pingora::Result<()> {
 /// Takes off what only concerned the connection to the upstream (RFC 9110, 7.6.1). Trailers are
 /// not passed on over HTTP/1.1, so they must not be announced either.
 pub(crate) fn to_client(response: &mut ResponseHeader) {
+    // The version is that of this connection, not of the upstream's (RFC 9112, 2.3): chunks in
+    // an answer that says HTTP/1.0 would be read as a body.
+    if response.version == Version::HTTP_10 {
+        response.set_version(Version::HTTP_11);
+    }
     if response.status == 101 {
         return; // the upgrade needs them
     }
@@ -161,14 +209,24 @@ pub(crate) fn set_cookie(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_path::listener_tls::TlsClient;
 
+    /// From a client, and from a trusted proxy.
     fn forwarded(headers: &[(&'static str, &'static str)], tls: bool) -> RequestHeader {
+        forwarded_by(headers, tls, false)
+    }
+
+    fn forwarded_by(
+        headers: &[(&'static str, &'static str)],
+        tls: bool,
+        trusted: bool,
+    ) -> RequestHeader {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
         for (name, value) in headers {
             request.append_header(*name, *value).unwrap();
         }
-        let client = Client::new(Some("192.0.2.9".parse().unwrap()), tls, TlsClient::default());
+        let nobody = crate::data_path::networks::Networks::default();
+        let client = Client::new(Some("192.0.2.9".parse().unwrap()), tls, &nobody);
+        let client = Client { trusted, ..client };
         to_upstream(&mut request, &client).unwrap();
         request
     }
@@ -179,21 +237,39 @@ mod tests {
 
     #[test]
     fn the_upstream_learns_who_asked() {
-        let request = forwarded(
-            &[
-                ("host", "shop.test"),
-                ("x-forwarded-for", "203.0.113.1"),
-                ("x-forwarded-for", "203.0.113.2"),
-                ("x-forwarded-proto", "gopher"),
-                ("x-forwarded-host", "evil.test"),
-            ],
-            true,
-        );
-        assert_eq!(lines(&request, "host"), ["shop.test"]);
-        assert_eq!(lines(&request, "x-forwarded-for"), ["203.0.113.1, 203.0.113.2, 192.0.2.9"]);
-        assert_eq!(lines(&request, "x-forwarded-proto"), ["https"]);
-        assert_eq!(lines(&request, "x-forwarded-host"), ["shop.test"]);
-        assert_eq!(lines(&forwarded(&[], false), "x-forwarded-for"), ["192.0.2.9"]);
+        let said = [
+            ("host", "shop.test"),
+            ("x-forwarded-for", "203.0.113.1"),
+            ("x-forwarded-for", "203.0.113.2"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "front.test"),
+            ("x-forwarded-port", "81"),
+            ("x-real-ip", "203.0.113.3"),
+            ("forwarded", "for=203.0.113.1"),
+        ];
+        for (trusted, name, expected) in [
+            (false, "host", &["shop.test"][..]),
+            (false, "x-forwarded-for", &["192.0.2.9"]),
+            (false, "x-forwarded-proto", &["https"]),
+            (false, "x-forwarded-host", &["shop.test"]),
+            (false, "x-forwarded-port", &[]),
+            (false, "x-real-ip", &[]),
+            (false, "forwarded", &[]),
+            (true, "x-forwarded-for", &["203.0.113.1, 203.0.113.2, 192.0.2.9"]),
+            (true, "x-forwarded-proto", &["http"]),
+            (true, "x-forwarded-host", &["front.test"]),
+            (true, "x-real-ip", &["203.0.113.3"]),
+            (
+                true,
+                "forwarded",
+                &["for=203.0.113.1", "for=192.0.2.9;proto=https;host=\"shop.test\""],
+            ),
+        ] {
+            let request = forwarded_by(&said, true, trusted);
+            assert_eq!(lines(&request, name), expected, "{name}, trusted: {trusted}");
+        }
+        let strange = forwarded_by(&[("x-forwarded-proto", "gopher")], false, true);
+        assert_eq!(lines(&strange, "x-forwarded-proto"), ["http"]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The way of a request: Pingora calls these hooks in the order in which they are written here.
 
 use super::admission::admit;
-use super::connection::{Client, Connection};
-use super::listener_tls::TlsClient;
+use super::connection::Connection;
+use super::guard::Compression;
 use super::recorder::Ending;
+use super::rejection::Reason;
 use super::request::{Request, Routed, is_idempotent};
-use super::screening::{Refusal, screen, to_origin_form};
+use super::screening::{drop_underscores, screen};
 use super::worker::Worker;
-use super::{access, answer, attribution, forwarding};
+use super::{access, answer, attribution, forwarding, origin};
 use async_trait::async_trait;
 use attribution::Fault;
 use bytes::Bytes;
@@ -18,8 +19,8 @@ use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
+use serinus_config::Underscores;
 use serinus_routing::Variant;
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -46,47 +47,46 @@ impl ProxyHttp for Gateway {
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    fn on_connection_reuse(
-        &self,
-        _session: &mut Session,
-        request: &mut Request,
-        connection: Box<dyn Any + Send + Sync>,
-    ) {
-        if let Ok(connection) = connection.downcast::<Arc<Connection>>() {
-            connection.header_read.store(true, Ordering::Relaxed);
-            request.connection = Some(*connection);
-        }
-    }
-
     async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
-        let now = Instant::now();
-        if let Some(connection) = &request.connection
-            && session.get_keepalive().is_some()
-        {
-            // Pingora's default is for ever; in seconds, where 0 means that too.
-            session.set_keepalive(Some(connection.limits.keepalive().as_secs().max(1)));
-        }
-        let refused = match screen(session) {
-            Ok(()) => to_origin_form(session.req_header_mut()).err().map(|_| Refusal(400)),
-            Err(refusal) => Some(refusal),
+        let now = request.started;
+        let Some(connection) = Connection::of(session) else {
+            return Err(Error::new_in(ErrorType::InternalError)); // every connection has its gate
         };
-        if let Some(Refusal(status)) = refused {
-            session.set_keepalive(None);
-            answer::give(session, status).await?;
-            return Ok(true);
+        connection.taken.store(true, Ordering::Relaxed);
+        let terms = Arc::clone(&connection.terms);
+        let (tls, trusted) = (connection.client.tls, connection.client.trusted);
+        request.client = origin::client(&connection.client, &terms, &session.req_header().headers);
+        request.connection = Some(connection);
+        if session.get_keepalive().is_some() {
+            // Pingora's default is for ever; in seconds, where 0 means that too.
+            session.set_keepalive(Some(terms.keepalive_timeout.as_secs().max(1)));
         }
-        let limits = request.connection.as_ref().map(|connection| &connection.limits);
-        if let Some(port) = limits.and_then(|limits| limits.https_port()) {
+        if session.req_header().version == Version::HTTP_10 {
+            session.set_ignore_info_resp(true); // RFC 9110, 15.2
+        }
+        session.set_read_timeout(Some(terms.body_timeout));
+        session.set_write_timeout(Some(terms.send_timeout));
+        session.set_total_drain_timeout(Some(terms.body_timeout));
+        if let Err(reason) = screen(session, &terms) {
+            session.set_keepalive(None);
+            return reject(session, request, reason).await;
+        }
+        if terms.request_id || terms.trace_context {
+            origin::name(session.req_header_mut(), trusted, &terms)?;
+        }
+        if let Some(port) = terms.https_port {
             answer::send_to_https(session, port).await?;
             return Ok(true);
         }
         let view = self.worker.view();
-        request.routed = admit(view, session, request.connection.as_deref(), now);
-        if request.routed.is_none() {
-            answer::give(session, 404).await?;
-            return Ok(true);
+        request.routed = admit(view, session, request.client, tls, now);
+        let Some(routed) = &request.routed else {
+            return reject(session, request, Reason::NoRoute).await;
+        };
+        match routed.guard().map(Arc::clone) {
+            Some(guard) => guard.admit(session, request).await,
+            None => Ok(false),
         }
-        Ok(false)
     }
 
     async fn upstream_peer(
@@ -162,7 +162,7 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         upstream: &mut RequestHeader,
         request: &mut Request,
     ) -> Result<()> {
@@ -173,19 +173,31 @@ impl ProxyHttp for Gateway {
                 upstream.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
             }
         }
-        match &request.connection {
-            Some(connection) => forwarding::to_upstream(upstream, &connection.client),
-            None => forwarding::to_upstream(upstream, &Client::of_session(session)),
+        let Some(connection) = &request.connection else {
+            return Err(Error::new_in(ErrorType::InternalError)); // request_filter finds it
+        };
+        let has_underscores =
+            upstream.version == Version::HTTP_2 || connection.underscores.load(Ordering::Relaxed);
+        if has_underscores && connection.terms.screening.underscores == Underscores::Drop {
+            drop_underscores(upstream);
         }
+        forwarding::to_upstream(upstream, &connection.client)
     }
 
     async fn request_body_filter(
         &self,
         _session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end_of_stream: bool,
         request: &mut Request,
     ) -> Result<()> {
+        if let Some(most) = request.routed.as_ref().and_then(|routed| routed.guard()?.body()) {
+            request.body += body.as_ref().map_or(0, |body| body.len() as u64);
+            if request.body > most {
+                request.reject(Reason::BodyTooLarge);
+                return Err(Error::new_down(ErrorType::HTTPStatus(413)));
+            }
+        }
         // Until now the variant had nothing to answer: waiting begins here.
         if end_of_stream
             && let Some(routed) = &mut request.routed
@@ -206,6 +218,12 @@ impl ProxyHttp for Gateway {
         let status = response.status;
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
+        }
+        if status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            // Nobody asked for another protocol: to the client it would be the end of HTTP.
+            let mut error = Error::new_up(ErrorType::InvalidHTTPHeader);
+            error.set_context("101 to a request that asked for no upgrade");
+            return Err(error);
         }
         let now = Instant::now();
         request.stop_waiting();
@@ -259,18 +277,23 @@ impl ProxyHttp for Gateway {
             response.remove_header(&TRANSFER_ENCODING);
             session.set_keepalive(None);
         }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            session.set_read_timeout(None); // what follows is no body, and may be silent for long
+        }
         if self.worker.is_closing() {
             session.set_keepalive(None);
         }
-        let hsts = match &request.connection {
-            Some(connection) => connection.client.handshake.hsts.as_ref(),
-            None => {
-                let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
-                tls.and_then(|tls| tls.extension.get::<TlsClient>()?.hsts.as_ref())
-            }
-        };
+        let connection = request.connection.as_ref();
+        let hsts = connection.and_then(|connection| connection.client.handshake.hsts.as_ref());
         if let Some(hsts) = hsts {
             forwarding::add_hsts(response, hsts)?;
+        }
+        let Some(routed) = &request.routed else { return Ok(()) };
+        if let Some(guard) = routed.guard() {
+            guard.expose(response, request)?;
+            if let Some(settings) = guard.compression() {
+                request.compression = Compression::begin(settings, session.req_header(), response)?;
+            }
         }
         let Some(routed) = &request.routed else { return Ok(()) };
         if let Some(user) = routed.new_user
@@ -282,6 +305,19 @@ impl ProxyHttp for Gateway {
             forwarding::expose_variant(response, routed.variant)?;
         }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        request: &mut Request,
+    ) -> Result<Option<Duration>> {
+        if let Some(compression) = &mut request.compression {
+            compression.encode(body, end_of_stream);
+        }
+        Ok(None)
     }
 
     fn error_while_proxy(
@@ -333,7 +369,12 @@ impl ProxyHttp for Gateway {
         request: &mut Request,
     ) -> FailToProxy {
         let uploading = request.routed.as_ref().is_some_and(|routed| routed.uploading);
-        let status = attribution::status(error, uploading);
+        let noted = request.connection.as_ref().and_then(|connection| connection.noted());
+        let status = noted.map(Reason::status).or_else(|| attribution::status(error, uploading));
+        let too_slow = (status == Some(408)).then_some(Reason::BodyTimeout);
+        if let Some(reason) = noted.or(too_slow).filter(|_| request.rejected.is_none()) {
+            request.reject(reason);
+        }
         let mut told = 0;
         if let Some(status) = status.filter(|_| !has_begun(session)) {
             session.set_keepalive(None);
@@ -370,6 +411,13 @@ impl ProxyHttp for Gateway {
         tracing::debug!(target: "serinus::upstream", "tried again: {error}");
         true
     }
+}
+
+/// Turns a request away.
+async fn reject(session: &mut Session, request: &mut Request, reason: Reason) -> Result<bool> {
+    request.reject(reason);
+    answer::give(session, reason.status()).await?;
+    Ok(true)
 }
 
 /// Lets stable answer for the canary, whose failure has been counted.

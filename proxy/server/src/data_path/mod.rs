@@ -9,14 +9,22 @@ mod answer;
 mod attribution;
 mod certificates;
 mod connection;
+mod crowd;
 mod endpoints;
 mod flights;
 mod forwarding;
 mod gateway;
+mod guard;
 mod identity;
+mod intake;
 mod listener_tls;
+mod networks;
+mod origin;
+mod paths;
 mod pem;
+mod proxy_header;
 pub mod recorder;
+mod rejection;
 mod request;
 mod screening;
 mod serve;
@@ -30,6 +38,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use rejection::Reason;
 pub use serve::ServingHandle;
 
 use crate::lifecycle::{Inherited, ListeningSocket};
@@ -216,6 +225,13 @@ impl DataPath {
     /// When the certificates of all listeners end.
     pub fn certificates(&self) -> Vec<CertificateExpiry> {
         self.0.expiries()
+    }
+
+    /// Requests that the proxy itself turned away, by reason.
+    pub fn rejections(&self) -> Vec<(Reason, u64)> {
+        let of =
+            |reason: Reason| self.0.workers.iter().map(|worker| worker.rejections.of(reason)).sum();
+        Reason::ALL.iter().map(|reason| (*reason, of(*reason))).collect()
     }
 
     /// Requests whose answer is not finished.

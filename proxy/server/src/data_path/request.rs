@@ -2,13 +2,15 @@
 
 use super::connection::Connection;
 use super::flights::Seat;
+use super::guard::{Compression, Granted, Guard};
 use super::identity::NewUser;
 use super::recorder::{Ending, Recorder};
+use super::rejection::Reason;
 use super::view::{ServiceSetup, View};
 use super::worker::Counted;
 use http::Method;
 use serinus_routing::{RouteIndex, Service, Variant};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +24,16 @@ const JUDGED_TO_THE_END: u64 = 16 * 1024;
 pub(crate) struct Request {
     pub(crate) counted: Counted,
     pub(crate) connection: Option<Arc<Connection>>,
+    pub(crate) started: Instant,
+    /// The client's address: that of the connection, or the one that trusted proxies name.
+    pub(crate) client: Option<IpAddr>,
+    /// The page of another origin that may read the answer.
+    pub(crate) cors: Option<Granted>,
+    pub(crate) compression: Option<Box<Compression>>,
+    /// Bytes of the body so far, where they are limited.
+    pub(crate) body: u64,
+    /// Why the proxy turned it away, if it did.
+    pub(crate) rejected: Option<Reason>,
     pub(crate) routed: Option<Routed>,
 }
 
@@ -39,7 +51,6 @@ pub(crate) struct Routed {
     pub(crate) uploading: bool,
     /// Something was sent to an upstream: from now on only idempotent requests may be repeated.
     pub(crate) sent: bool,
-    pub(crate) started: Instant,
     pub(crate) attempt: Attempt,
     /// Connections of this request that failed before anything was sent.
     pub(crate) connect_failures: u8,
@@ -82,7 +93,24 @@ impl Attempt {
 
 impl Request {
     pub(crate) fn new(counted: Counted) -> Self {
-        Request { counted, connection: None, routed: None }
+        let started = Instant::now();
+        Request {
+            counted,
+            connection: None,
+            started,
+            client: None,
+            cors: None,
+            compression: None,
+            body: 0,
+            rejected: None,
+            routed: None,
+        }
+    }
+
+    /// Notes that the request is turned away, and counts it.
+    pub(crate) fn reject(&mut self, reason: Reason) {
+        self.rejected = Some(reason);
+        self.counted.worker().rejections.count(reason);
     }
 
     /// Stops watching how long the current attempt waits.
@@ -143,6 +171,11 @@ impl Drop for Request {
 impl Routed {
     pub(crate) fn service(&self) -> &Service {
         self.view.table.service(self.view.table.route(self.route).service)
+    }
+
+    /// What the route asks of its requests, if anything.
+    pub(crate) fn guard(&self) -> Option<&Arc<Guard>> {
+        self.view.setup.guards[self.route.0 as usize].as_ref()
     }
 
     pub(crate) fn setup(&self) -> &ServiceSetup {

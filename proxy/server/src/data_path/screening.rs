@@ -1,49 +1,68 @@
 //! Requests that go no further, because two servers could read them differently.
 //!
-//! Pingora has already refused broken request lines and header fields, several or differing
-//! `Host`, ambiguous targets, and framing that contradicts itself; these are the rest.
+//! Of HTTP/1 the [`intake`](super::intake) has read every byte; of HTTP/2 the library has refused
+//! broken frames, fields and authorities. What both have in common is looked at here.
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use super::connection::Terms;
+use super::intake::is_authority;
+use super::paths;
+use super::rejection::Reason;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{Method, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::authority::{RawTargetAuthority, raw_target_authority};
+use serinus_config::Underscores;
 
-/// Why a request is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal(pub(crate) u16);
-
-/// Whether the request may be forwarded.
-pub(crate) fn screen(session: &ServerSession) -> Result<(), Refusal> {
+/// Whether the request may be forwarded, and in which form.
+pub(crate) fn screen(session: &mut ServerSession, terms: &Terms) -> Result<(), Reason> {
     let request = session.req_header();
     if matches!(request.method, Method::TRACE | Method::CONNECT) {
-        return Err(Refusal(405));
+        return Err(Reason::Method);
     }
-    if request.version == Version::HTTP_11
-        && !request.headers.contains_key(HOST)
-        && raw_target_authority(request.raw_path()).authority().is_none()
-    {
-        return Err(Refusal(400));
+    if request.version == Version::HTTP_2 {
+        screen_http2(request, terms)?;
     }
-    // Pingora drops the length where both are there, so only the raw bytes tell.
-    if request.headers.contains_key(TRANSFER_ENCODING)
-        && session.as_http1().is_some_and(|http1| has_length(&http1.get_headers_raw_bytes()))
+    let request = session.req_header_mut();
+    to_origin_form(request).map_err(|_| Reason::Target)?;
+    to_plain_path(request, terms)
+}
+
+/// What the bounds of a header in bytes mean for one that came as fields (RFC 9113, 6.5.2: the
+/// size of a field is that of name and value and 32).
+fn screen_http2(request: &RequestHeader, terms: &Terms) -> Result<(), Reason> {
+    let bounds = &terms.bounds;
+    if request.raw_path().len() > bounds.target {
+        return Err(Reason::TargetTooLong);
+    }
+    if request.headers.len() > bounds.fields {
+        return Err(Reason::TooManyFields);
+    }
+    let size = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().len() + value.len() + 4 // a colon, a space and the line's end
+    };
+    if request.headers.iter().map(size).sum::<usize>() > bounds.header {
+        return Err(Reason::HeaderTooLarge);
+    }
+    let host = request.headers.get(HOST).map(|host| host.as_bytes());
+    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    if !host.or(authority).is_some_and(is_authority) {
+        return Err(Reason::Host);
+    }
+    if request.headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Reason::Length);
+    }
+    let has_underscore = |name: &http::HeaderName| name.as_str().contains('_');
+    if terms.screening.underscores == Underscores::Reject
+        && request.headers.keys().any(has_underscore)
     {
-        return Err(Refusal(400));
+        return Err(Reason::Underscore);
     }
     Ok(())
 }
 
-fn has_length(raw: &[u8]) -> bool {
-    const NAME: &[u8] = b"content-length";
-    raw.split(|byte| *byte == b'\n').any(|line| {
-        line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME))
-            && matches!(line.get(NAME.len()), Some(b':' | b' ' | b'\t'))
-    })
-}
-
-/// Turns `GET http://host/path` into `GET /path` with that host.
-pub(crate) fn to_origin_form(request: &mut RequestHeader) -> pingora::Result<()> {
+/// Turns `GET http://host/path` into `GET /path`: the host is that of `Host`.
+fn to_origin_form(request: &mut RequestHeader) -> pingora::Result<()> {
     if request.raw_path().first() == Some(&b'/') {
         return Ok(());
     }
@@ -64,15 +83,34 @@ pub(crate) fn to_origin_form(request: &mut RequestHeader) -> pingora::Result<()>
     Ok(())
 }
 
+fn to_plain_path(request: &mut RequestHeader, terms: &Terms) -> Result<(), Reason> {
+    let target = request.raw_path();
+    if target.first() != Some(&b'/') {
+        return Ok(()); // `*`
+    }
+    let end = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
+    let Some(mut plain) = paths::plain(&target[..end], &terms.screening)? else { return Ok(()) };
+    plain.extend_from_slice(&target[end..]);
+    // A target without its authority would lose the host that HTTP/2 names there.
+    let authority = request.uri.authority().map(|authority| authority.as_str().to_owned());
+    if let Some(authority) = authority.filter(|_| !request.headers.contains_key(HOST)) {
+        request.insert_header(HOST, authority).map_err(|_| Reason::Host)?;
+    }
+    request.set_raw_path(&plain).map_err(|_| Reason::Path)
+}
+
+/// Leaves out fields that CGI would take for others.
+pub(crate) fn drop_underscores(request: &mut RequestHeader) {
+    let names: Vec<_> =
+        request.headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in names {
+        request.remove_header(&name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_length_is_seen_whatever_its_case() {
-        assert!(has_length(b"POST / HTTP/1.1\r\nHost: a\r\nCONTENT-length: 5\r\n\r\n"));
-        assert!(!has_length(b"POST / HTTP/1.1\r\nx-content-length: 5\r\nHost: a\r\n\r\n"));
-    }
 
     #[test]
     fn the_absolute_form_becomes_the_origin_form() {
@@ -89,5 +127,13 @@ mod tests {
             let host = request.headers.get(HOST).map(|host| host.as_bytes());
             assert_eq!(host, target.starts_with("http").then_some(&b"shop.test"[..]));
         }
+    }
+
+    #[test]
+    fn a_plain_path_keeps_query_and_host() {
+        let terms = Terms::default();
+        let mut request = RequestHeader::build("GET", b"/a/../b?c=/../d", None).unwrap();
+        to_plain_path(&mut request, &terms).unwrap();
+        assert_eq!(request.raw_path(), b"/b?c=/../d");
     }
 }

@@ -35,7 +35,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 /// How far a shutdown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Stage {
+pub(crate) enum Stage {
     Serving,
     /// Idle connections are closed.
     ClosingIdle,
@@ -206,7 +206,7 @@ fn run_worker(
         // The front decides who speaks it.
         options.h2c = true;
         options.h2_idle_timeout =
-            sockets.iter().map(|(listener, _)| listener.limits.keepalive()).max();
+            sockets.iter().map(|(listener, _)| listener.limits.terms().keepalive_timeout).max();
         proxy.server_options = Some(options);
         let proxy = Arc::new(proxy);
         for (listener, socket) in sockets {
@@ -219,6 +219,7 @@ fn run_worker(
                 worker: Arc::clone(&worker),
                 limits: Arc::clone(&listener.limits),
                 tls: listener.tls.clone(),
+                stages: stages.clone(),
             };
             let sockets = Listeners::tcp(&address);
             let mut service = Service::with_listeners(listener.name.to_string(), sockets, front);

@@ -1,7 +1,9 @@
 //! What one request sees from its start to its end: the route table and, beside it, the pools and
 //! recorders that its indices mean.
 
+use super::access::AccessLog;
 use super::endpoints::Pool;
+use super::guard::Guard;
 use super::recorder::{Recorder, Totals};
 use super::shield::RetryBudget;
 use super::upstream::Upstream;
@@ -31,8 +33,10 @@ pub(crate) struct Setup {
     pub(crate) recorders: Vec<Pair<Arc<Recorder>>>,
     /// By service index.
     pub(crate) services: Vec<ServiceSetup>,
+    /// By route index; none where the route asks nothing.
+    pub(crate) guards: Vec<Option<Arc<Guard>>>,
     /// One line per request.
-    pub(crate) access_log: bool,
+    pub(crate) access_log: Option<Arc<AccessLog>>,
 }
 
 /// One service of a configuration.
@@ -149,7 +153,24 @@ impl Setup {
                 ),
             });
         }
-        Ok(Setup { recorders, services, access_log: settings.log.access })
+        let guards = table.routes().iter().map(|route| {
+            let at = before.and_then(|setup| setup.place_of(&route.name));
+            let old = at.and_then(|at| before.and_then(|setup| setup.guards[at].as_ref()));
+            let now = settings.routes.iter().find(|now| *now.name == *route.name)?;
+            Guard::new(&now.guard, old)
+        });
+        let guards = guards.collect();
+        let old_log = before.and_then(|setup| setup.access_log.as_ref());
+        let access_log = match &settings.log.access {
+            Some(wanted) => Some(AccessLog::new(wanted, old_log)?),
+            None => None,
+        };
+        Ok(Setup { recorders, services, guards, access_log })
+    }
+
+    /// The place of a route.
+    fn place_of(&self, route: &str) -> Option<usize> {
+        self.recorders.iter().position(|pair| *pair.stable.route == *route)
     }
 
     /// Every pool.

@@ -2,6 +2,8 @@
 //! this thread's, so that threads do not wait for each other's cache lines.
 
 use super::flights::Flights;
+use super::guard::AuthClient;
+use super::rejection::Rejections;
 use super::shards::{Padded, Shard};
 use super::view::View;
 use arc_swap::ArcSwap;
@@ -16,6 +18,8 @@ pub(crate) struct Worker {
     /// Every thread has an allocation of its own: counting its holders touches nobody else's.
     view: ArcSwap<View>,
     pub(crate) flights: Flights,
+    pub(crate) rejections: Rejections,
+    pub(crate) auth_client: AuthClient,
     /// Requests whose header has been read and whose answer is not finished.
     requests: Padded<AtomicUsize>,
     /// Open connections of clients.
@@ -30,6 +34,8 @@ impl Worker {
             shard: Shard::of_thread(thread),
             view: ArcSwap::from_pointee(view),
             flights: Flights::new(epoch),
+            rejections: Rejections::default(),
+            auth_client: AuthClient::default(),
             requests: Padded::default(),
             connections: Padded::default(),
             closing: AtomicBool::new(false),

@@ -171,7 +171,7 @@ fn metric(labels: &[(&str, &str)]) -> Metric {
     Metric::from_label(labels.iter().map(label).collect())
 }
 
-fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
+pub(super) fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(value as f64);
     let mut metric = metric(labels);

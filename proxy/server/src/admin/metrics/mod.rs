@@ -3,10 +3,12 @@
 mod certificates;
 mod families;
 mod probes;
+mod rejections;
 
 pub(crate) use certificates::CertificateSource;
 pub(crate) use families::{Traffic, TrafficSource};
 pub(crate) use probes::ProbeMetrics;
+pub(crate) use rejections::RejectionSource;
 
 use super::Admin;
 use super::failure::Failure;
@@ -41,6 +43,14 @@ impl Metrics {
         registry.register(Box::new(CertificateEnds::new(certificates)?))?;
         probes.register(&registry)?;
         Ok(Metrics { registry })
+    }
+
+    /// Adds what `source` says of requests that were turned away.
+    ///
+    /// # Errors
+    /// It has been added before.
+    pub(crate) fn add_rejections(&self, source: RejectionSource) -> prometheus::Result<()> {
+        self.registry.register(Box::new(rejections::Rejections::new(source)?))
     }
 
     pub(super) fn text(&self) -> prometheus::Result<String> {

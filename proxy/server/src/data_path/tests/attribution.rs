@@ -84,23 +84,3 @@ async fn an_answer_that_breaks_off_is_a_reset() {
     assert!(ask(running.address, &get("/")).await.is_err());
     assert_eq!(running.observed(1).await.stable.outcomes.of(Outcome::Reset), 1);
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_header_that_trickles_in_is_not_waited_for() {
-    let stable = Upstream::start("stable", Reply::Status(200)).await;
-    let mut settings = settings(&[stable.address], &[]);
-    settings.listeners[0].header_timeout = Duration::from_millis(400);
-    let running = Running::start(settings, 0.0);
-    let mut client = TcpStream::connect(running.address).await.unwrap();
-    let started = Instant::now();
-    // A byte every 50 ms keeps every per-read timeout happy.
-    for byte in b"GET / HTTP/1.1\r\nhost: shop.test\r\nx: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy".iter() {
-        if client.write_all(&[*byte]).await.is_err() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(read_answer(&mut client).await.is_err());
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    assert_eq!(stable.seen(), [""; 0]);
-}

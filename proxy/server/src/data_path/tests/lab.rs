@@ -23,6 +23,10 @@ pub(super) enum Reply {
     Hang,
     /// Answers 200 once told.
     When(Arc<Notify>),
+    /// Answers 200 with so many bytes.
+    Large(usize),
+    /// Changes to another protocol, in which it sends back what it gets.
+    Echo,
 }
 
 /// An upstream on a free port.
@@ -80,13 +84,19 @@ async fn serve(
             return Ok(());
         };
         let length = field(&header, "content-length").map_or(0, |length| length.parse().unwrap());
+        let chunked = field(&header, "transfer-encoding").is_some();
         seen.lock().unwrap().push(header);
-        while body.len() < length {
+        // Of a chunked body: its last chunk, without trailers.
+        let end = |body: &[u8]| match chunked {
+            true => body.windows(5).position(|end| end == b"0\r\n\r\n").map(|at| at + 5),
+            false => (body.len() >= length).then_some(length),
+        };
+        while end(&body).is_none() {
             if stream.read_buf(&mut body).await? == 0 {
                 return Ok(());
             }
         }
-        buffer = body.split_off(length);
+        buffer = body.split_off(end(&body).unwrap());
         let reply = script.lock().unwrap().clone();
         match reply {
             Reply::Status(status) => stream.write_all(answer(status, name).as_bytes()).await?,
@@ -97,6 +107,22 @@ async fn serve(
             Reply::Once if turn == 0 => stream.write_all(answer(200, name).as_bytes()).await?,
             Reply::Close | Reply::Once => return Ok(()),
             Reply::Hang => std::future::pending().await,
+            Reply::Large(size) => {
+                let header = format!("HTTP/1.1 200 X\r\ncontent-length: {size}\r\n\r\n");
+                stream.write_all(header.as_bytes()).await?;
+                let piece = [b'x'; 16 * 1024];
+                for _ in 0..size / piece.len() {
+                    stream.write_all(&piece).await?;
+                }
+            }
+            Reply::Echo => {
+                let header = "HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+                stream.write_all(header.as_bytes()).await?;
+                stream.write_all(&buffer).await?;
+                let (mut reading, mut writing) = stream.split();
+                tokio::io::copy(&mut reading, &mut writing).await?;
+                return Ok(());
+            }
             Reply::When(told) => {
                 told.notified().await;
                 stream.write_all(answer(200, name).as_bytes()).await?;

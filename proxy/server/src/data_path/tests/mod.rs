@@ -1,8 +1,12 @@
 //! The data path with real sockets: real upstreams on one side, real clients on the other.
 
+mod access;
 mod attribution;
 mod authority;
+mod front;
 mod grpc;
+mod guard;
+mod hardening;
 mod lab;
 mod lifecycle;
 mod protocols;
@@ -14,7 +18,8 @@ mod upstream;
 use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
-    AdminSettings, ListenerSettings, ListenerTlsSettings, LogSettings, PoolSettings, RouteSettings,
+    AccessField, AccessFormat, AccessLogSettings, AdminSettings, GuardSettings, IntakeSettings,
+    ListenerSettings, ListenerTlsSettings, LogSettings, PoolSettings, RouteSettings,
     ServerSettings, ServiceSettings, Settings, TimeoutSettings, TransportSettings,
 };
 use serinus_models::{Pair, Sample};
@@ -41,7 +46,7 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             grace_period: Duration::from_secs(10),
         },
         admin: AdminSettings { listen: None, token: None },
-        log: LogSettings { level: "info".to_owned(), access: true },
+        log: LogSettings { level: "info".to_owned(), access: Some(access_log()) },
         listeners: vec![ListenerSettings {
             name: "web".to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
@@ -51,12 +56,14 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             h2c: false,
             header_timeout: Duration::from_secs(5),
             keepalive_timeout: Duration::from_secs(5),
+            intake: IntakeSettings::default(),
         }],
         routes: vec![RouteSettings {
             name: "shop".to_owned(),
             hosts: vec!["shop.test".to_owned()],
             path_prefix: "/".to_owned(),
             service: "checkout".to_owned(),
+            guard: GuardSettings::default(),
         }],
         services: vec![ServiceSettings {
             name: "checkout".to_owned(),
@@ -78,6 +85,16 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
         probes: Vec::new(),
         hash: String::new(),
         warnings: Vec::new(),
+    }
+}
+
+/// Everything, thrown away.
+fn access_log() -> AccessLogSettings {
+    AccessLogSettings {
+        format: AccessFormat::Json,
+        fields: AccessField::ALL.to_vec(),
+        sample: Weight::from_percent(100.0).unwrap(),
+        file: Some("/dev/null".into()),
     }
 }
 

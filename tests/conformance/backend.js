@@ -1,0 +1,9 @@
+// A Node server that answers everything and writes down what it was asked: PORT LOG.
+const [port, log] = process.argv.slice(2);
+const out = require('fs').createWriteStream(log, { flags: 'a' });
+require('http').createServer((request, response) => {
+  out.write(JSON.stringify({ method: request.method, target: request.url }) + '\n');
+  request.on('error', () => {});
+  request.resume();
+  request.on('end', () => response.end('ok\n'));
+}).listen(Number(port), '127.0.0.1');
