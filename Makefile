@@ -81,7 +81,7 @@ lint: setup-build ## formatting and clippy, warnings are errors
 
 bench: setup-bench ## nanoseconds of the hot path, CPU and instructions per request beside other proxies; records are kept in benches/runs
 	cargo build --locked --profile dist -p serinus -p serinus-benches --bins
-	cargo bench --locked --profile dist -p serinus-benches --bench hot_path
+	cargo bench --locked --profile dist -p serinus-benches --bench hot_path --bench evaluation_tick
 	./target/dist/cpu_per_request --serinus target/dist/serinus --bare target/dist/bare_pingora --instructions
 
 JUDGEMENT := benches/runs/$(shell date +%F)-judgement

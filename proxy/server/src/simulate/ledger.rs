@@ -47,6 +47,8 @@ pub(super) struct Outcome {
     pub(super) delay: Option<u64>,
     /// Canary requests that no test can do with less of, on average.
     pub(super) bound: Option<f64>,
+    /// Missed, and in that half hour there were fewer canary requests than the bound: nobody can tell.
+    pub(super) beyond_reach: bool,
     /// The first episode's label, where one was reached.
     pub(super) label: Option<Label>,
 }
@@ -115,6 +117,8 @@ impl Ledger {
         let sustained = truth == Truth::Sustained;
         let protected = self.protected_at_deadline.unwrap_or(protected);
         let unseen = sustained.then(|| harm.canary_requests - self.requests_at_onset);
+        let missed = sustained && severe && !protected;
+        let bound = world.step().map(|(base, canary)| bound(base, canary));
         Outcome {
             truth,
             severe,
@@ -123,9 +127,10 @@ impl Ledger {
             idempotent_errors: shielded.then_some(harm.idempotent_errors),
             rolled_back: self.rolled_back,
             withdrawn: self.withdrawn,
-            missed: sustained && severe && !protected,
+            missed,
             delay: self.acted_after.or(unseen),
-            bound: world.step().map(|(base, canary)| bound(base, canary)),
+            bound,
+            beyond_reach: missed && bound.zip(unseen).is_some_and(|(bound, seen)| bound > seen as f64),
             label,
         }
     }

@@ -89,7 +89,13 @@ fn targets(families: &[Family], totals: &[Totals], ours: &Totals) -> Vec<Target>
     alarms = Share { hits: alarms.hits + short.hits, trials: alarms.trials + short.trials };
     share("nothing wrong with the canary: at most 0.1% raise an alarm", alarms, 0.001);
     share("faults that pass: at most 8% rolled back", ours.transients_rolled_back, 0.08);
-    share("lasting and severe: at most 2% missed at 30 min", ours.missed, 0.02);
+    let severe = families.iter().filter(|family| !family.is_yardstick());
+    let beyond_reach = severe.flat_map(|family| outcomes(family, Policy::Ours));
+    let beyond_reach = beyond_reach.filter(|of| of.beyond_reach).count();
+    let promise = format!(
+        "lasting and severe: at most 2% missed at 30 min (of those missed {beyond_reach} had fewer canary requests than any test of error rates needs)"
+    );
+    share(&promise, ours.missed, 0.02);
     targets.extend(harm_targets(totals, ours));
     targets.extend(families.iter().filter_map(detection));
     if let Some(errors) = ours.idempotent_errors.as_ref().and_then(|errors| errors.quantile(0.5)) {
