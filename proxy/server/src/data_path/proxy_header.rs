@@ -6,7 +6,6 @@
 use super::networks::Networks;
 use pingora::protocols::{GetSocketDigest, SocketDigest, UniqueID};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// What version 2 begins with.

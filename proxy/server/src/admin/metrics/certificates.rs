@@ -59,7 +59,7 @@ mod tests {
             let families = ends.collect();
             let [metric] = families[0].get_metric() else { panic!("one certificate") };
             assert_eq!(metric.get_label()[1].value(), format!("{turn}.test"));
-            assert_eq!(metric.get_gauge().value(), turn as f64);
+            assert_eq!(metric.get_gauge().get_value(), turn as f64);
         }
     }
 }
