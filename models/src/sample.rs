@@ -24,6 +24,14 @@ pub struct Sample {
     pub latency: LatencyCounts,
     /// Response body bytes.
     pub bytes: u64,
+    /// Of the failures: those of users who had failed here already within the same minute. One user who fails
+    /// again and again is one witness.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Sample {

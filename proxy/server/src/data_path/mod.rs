@@ -23,6 +23,7 @@ mod paths;
 mod proxy_header;
 pub mod recorder;
 mod rejection;
+mod repeats;
 mod request;
 mod screening;
 mod serve;

@@ -163,5 +163,6 @@ fn post(body: &str) -> String {
 fn add(sum: &mut Sample, sample: &Sample) {
     sum.outcomes.merge(&sample.outcomes);
     sum.bytes += sample.bytes;
+    sum.repeated += sample.repeated;
     sum.latency.0.extend(&sample.latency.0);
 }
