@@ -26,9 +26,10 @@ LAST_CHUNK = re.compile(rb"\r\n0+(;[^\r\n]*)?\r\n([^\r\n]+\r\n)*\r\n")
 class Recorder(threading.Thread):
     """An upstream that reads by the letter and remembers the requests of each connection."""
 
-    def __init__(self):
+    def __init__(self, body=b"ok\n"):
         super().__init__(daemon=True)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self.listener.getsockname()[1]
         self.seen, self.cut = [], []
         self.start()
@@ -69,7 +70,7 @@ class Recorder(threading.Thread):
                         buffer += piece
                     body, buffer = buffer[:length], buffer[length:]
                 self.seen.append({"line": lines[0], "fields": names, "body": len(body)})
-                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+                client.sendall(self.answer)
         except (OSError, ValueError) as error:
             # It began with a header that went on, and was cut before it was a request.
             self.cut.append(str(error))
