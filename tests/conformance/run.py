@@ -62,7 +62,7 @@ def keep(folder, out, suite):
     for file in folder.rglob("*"):
         wanted = file.suffix in (".md", ".txt") or file.name in ("mutated.json", "websocket.json")
         if file.is_file() and wanted and file.stat().st_size < 200_000 and suite != "varnish":
-            text = re.sub(rb"\x1b\[[0-9;]*m", b"", file.read_bytes())  # without colours
+            text = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]", b"", file.read_bytes())  # without colours
             (out / f"{suite}-{file.name}").write_bytes(text)
 
 
