@@ -54,7 +54,7 @@ test: setup-test ## every test, end to end included
 	cargo build --locked --workspace --bins --tests
 	cargo test --locked --workspace --no-fail-fast
 
-# Both are in Debian and PyPI; a suite whose tool cannot be had says so and is left out.
+# From Debian and PyPI; a suite whose tool cannot be had says so and is left out.
 SUITES_VENV := target/conformance-venv
 .PHONY: setup-conformance
 setup-conformance: setup-build
@@ -62,8 +62,8 @@ setup-conformance: setup-build
 	$(call need,nginx,nginx-light)
 	$(call need,haproxy,haproxy)
 	$(call need,node,nodejs)
-	$(call need,varnishtest,varnish)
-	$(call need,slowhttptest,slowhttptest)
+	-$(call need,varnishtest,varnish)
+	-$(call need,slowhttptest,slowhttptest)
 	@[ -x $(SUITES_VENV)/bin/python ] || { echo "== making $(SUITES_VENV) with kosoku, websockets and sslyze from PyPI"; \
 	  python3 -m venv $(SUITES_VENV) || { echo "== could not: please install python3-venv and run make again"; exit 1; }; }
 	@for package in kosoku websockets sslyze; do \
