@@ -1,6 +1,6 @@
 //! Probes that live traffic suggests: what users ask for most, by route, with a pace that follows its share.
 //!
-//! Reads lines of an access log, Serinus's own (JSON or text) or the combined format of nginx and Apache.
+//! Reads lines of an access log: Serinus's own (JSON), or the combined format of nginx and Apache.
 //! Queries are dropped, and no body is ever seen.
 
 mod lines;

@@ -30,13 +30,14 @@ USER_PATHS = {"site": "/admin/login/", "api": "/products/3", "pages": "/"}
 # Name, service, fault, whether users are there meanwhile, seconds to catch it in.
 #
 # CPU per request is compared where both variants serve the same kind of requests: at weight 0 that is while stable
-# serves probes alone.
+# serves probes alone. What is slower for the work that it does shows there first where the machine is busy; on a quiet
+# one its time tells as well.
 FAULTS = [
     ("broken login", "site", "login", True, 120),
     ("wrong price in a 200 body", "api", "price", True, 120),
     ("missing CSS element", "pages", "element", True, 120),
     ("JSON field renamed", "api", "field", True, 120),
-    ("form handler slower by 50%", "site", "slow_form", True, 400),
+    ("form handler slower by 50%", "site", "slow_form", False, 400),
     ("memory leak with no latency change", "site", "leak", True, 300),
     ("CPU per request +40%", "api", "cpu", False, 400),
 ]

@@ -22,43 +22,22 @@ pub(super) fn request(line: &str) -> Option<Request<'_>> {
     }
     match line.find('{').filter(|_| line.ends_with('}')) {
         Some(at) => of_json(&line[at..]),
-        None => of_text(line).or_else(|| of_combined(line)),
+        None => of_combined(line),
     }
 }
 
-/// `{"target":"access","method":"GET","path":"/","status":200,"route":"shop",...}`, or with these in `fields`.
+/// `{"time":"...","method":"GET","path":"/","status":200,"route":"shop",...}`; what was turned away is no demand.
 fn of_json(text: &str) -> Option<Request<'static>> {
-    let mut value: Value = serde_json::from_str(text).ok()?;
-    if value["target"] != "access" {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let text = |name: &str| value[name].as_str().map(|text| Cow::Owned(text.to_owned()));
+    if !value["rejected"].is_null() {
         return None;
     }
-    if value["fields"].is_object() {
-        value = value["fields"].take();
-    }
-    let text = |name: &str| value[name].as_str().map(|text| Cow::Owned(text.to_owned()));
     Some(Request {
-        route: text("route")?,
+        route: text("route").unwrap_or("all".into()),
         method: text("method")?,
         path: text("path")?,
         status: u16::try_from(value["status"].as_u64()?).ok()?,
-    })
-}
-
-/// `2026-11-26T14:00:00Z  INFO access: method="GET" path="/" status=200 route="shop" ...`
-fn of_text(line: &str) -> Option<Request<'_>> {
-    let (_, fields) = line.split_once(" access: ")?;
-    let field = |name: &str| {
-        let (_, rest) = fields.split_once(&format!("{name}="))?;
-        match rest.strip_prefix('"') {
-            Some(quoted) => quoted.split('"').next(),
-            None => rest.split(' ').next(),
-        }
-    };
-    Some(Request {
-        route: field("route")?.into(),
-        method: field("method")?.into(),
-        path: field("path")?.into(),
-        status: field("status")?.parse().ok()?,
     })
 }
 

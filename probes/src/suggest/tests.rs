@@ -2,7 +2,7 @@ use super::*;
 
 fn line(route: &str, method: &str, path: &str, status: u16) -> String {
     format!(
-        r#"{{"timestamp":"t","level":"INFO","fields":{{"method":"{method}","path":"{path}","status":{status},"route":"{route}"}},"target":"access"}}"#
+        r#"{{"time":"t","client":"::1","method":"{method}","path":"{path}","status":{status},"route":"{route}"}}"#
     )
 }
 
@@ -82,8 +82,10 @@ fn a_route_that_is_not_configured_or_has_no_good_get_is_told() {
 #[test]
 fn every_form_of_a_log_is_read_and_probes_are_not_counted() {
     let lines = [
-        r#"{"level":"INFO","target":"access","method":"GET","path":"/a","status":200,"route":"shop"}"#,
-        r#"2026-11-26T14:00:00Z  INFO access: method="GET" path="/a" status=200 route="shop" variant="stable""#,
+        r#"{"method":"GET","path":"/a","status":200,"route":"shop"}"#,
+        r#"serinus[12]: {"method":"GET","path":"/a","status":200,"route":"shop"}"#,
+        r#"{"method":"GET","path":"/a","status":200}"#,
+        r#"{"method":"GET","path":"/a","status":403,"rejected":"access","route":"shop"}"#,
         r#"1.2.3.4 - - [26/Nov/2026:14:00:00 +0000] "GET /a?b=c HTTP/1.1" 200 512 "-" "Mozilla/5.0""#,
         r#"1.2.3.4 - - [26/Nov/2026:14:00:00 +0000] "GET /a HTTP/1.1" 200 512 "-" "serinus-probe/0.1.0""#,
         r#"1.2.3.4 - - [26/Nov/2026:14:00:00 +0000] "\x16\x03" 400 0 "-" "-""#,
@@ -92,9 +94,9 @@ fn every_form_of_a_log_is_read_and_probes_are_not_counted() {
     ];
     let mut traffic = Traffic::default();
     lines.iter().for_each(|line| traffic.read(line));
-    assert_eq!((traffic.requests, traffic.unread), (3, 4));
+    assert_eq!((traffic.requests, traffic.unread), (4, 5));
     assert_eq!(traffic.routes["shop"].requests, 2);
-    assert_eq!(traffic.routes["all"].requests, 1);
+    assert_eq!(traffic.routes["all"].requests, 2);
 }
 
 #[test]
