@@ -246,7 +246,7 @@ mod tests {
         };
         use SideEffect::{Charges, Safe};
         assert_eq!(at(Safe, 2.0, Urgency::Routine), 10 * SECOND);
-        assert_eq!(at(Safe, 0.25, Urgency::Raised), 40 * SECOND);
+        assert_eq!(at(Safe, 0.25, Urgency::Raised), 20 * SECOND);
         assert_eq!(at(Safe, 0.25, Urgency::Suspicion), 2 * SECOND);
         assert_eq!(at(Charges, 0.25, Urgency::Suspicion), 80 * SECOND);
         assert_eq!(at(Safe, 100.0, Urgency::Suspicion), 2 * SECOND);
