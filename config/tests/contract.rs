@@ -215,7 +215,7 @@ fn every_source_of_a_capture_and_every_kind_of_body_is_understood() {
     assert_eq!(bodies, ["none", "click", "submit", "json", "raw", "form", "none", "none", "none"]);
     assert_eq!(
         settings.secret_names().into_iter().collect::<Vec<_>>(),
-        [("shop_password", "login")]
+        [("probe_key", "(all: probing.sign_with)"), ("shop_password", "login")]
     );
 }
 

@@ -13,6 +13,7 @@ mod evaluator;
 mod evidence;
 mod features;
 pub mod fit;
+mod guard;
 mod kernel;
 mod label;
 pub mod latency;
@@ -37,6 +38,7 @@ pub use evaluation::{
 pub use evaluator::Evaluator;
 pub use evidence::{CanaryEvidence, Suspicion};
 pub use features::{FEATURE_COUNT, FEATURES, FeatureName, FeatureVector};
+pub use guard::ResourceLevels;
 pub use outcome::{Outcome, OutcomeCounts};
 pub use predictor::{Forecast, ModelError, Predictor, Provenance};
 pub use sample::{LiveSample, Pair, ProbeResult, ProbeRound, Resources, Sample, ServiceTick};

@@ -15,9 +15,6 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-/// The most that is read of one body, in bytes.
-pub(crate) const BODY_CAP: usize = 1 << 20;
-
 /// A whole answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -49,8 +46,8 @@ pub(crate) enum ExchangeError {
     Tls { endpoint: String, source: io::Error },
     #[error("the connection broke {during}: {source}")]
     Broken { during: &'static str, source: hyper::Error },
-    #[error("the answer's body is larger than 1 MiB")]
-    TooLarge,
+    #[error("expected a body of at most {0} bytes, it is larger")]
+    TooLarge(usize),
 }
 
 impl ExchangeError {
@@ -61,7 +58,7 @@ impl ExchangeError {
             | ExchangeError::Connect { .. }
             | ExchangeError::Tls { .. } => Outcome::ConnectError,
             ExchangeError::Broken { .. } => Outcome::Reset,
-            ExchangeError::TooLarge => Outcome::Assertion,
+            ExchangeError::TooLarge(_) => Outcome::Assertion,
         }
     }
 }
@@ -69,14 +66,16 @@ impl ExchangeError {
 /// Sends requests to one endpoint, keeping the connection from one to the next where the server does.
 pub(crate) struct Client<'a> {
     target: &'a Target,
+    /// The most that is read of one body, in bytes.
+    max_body: usize,
     kept: Option<SendRequest<Full<Bytes>>>,
     /// The task that moves the connection's bytes; dropped with the client.
     driver: JoinSet<()>,
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(target: &'a Target) -> Self {
-        Client { target, kept: None, driver: JoinSet::new() }
+    pub(crate) fn new(target: &'a Target, max_body: usize) -> Self {
+        Client { target, max_body, kept: None, driver: JoinSet::new() }
     }
 
     /// One request, one whole answer.
@@ -175,8 +174,8 @@ impl<'a> Client<'a> {
             let frame = frame
                 .map_err(|source| ExchangeError::Broken { during: "inside the answer", source })?;
             if let Some(data) = frame.data_ref() {
-                if body.len() + data.len() > BODY_CAP {
-                    return Err(ExchangeError::TooLarge);
+                if body.len() + data.len() > self.max_body {
+                    return Err(ExchangeError::TooLarge(self.max_body));
                 }
                 body.extend_from_slice(data);
                 progress.bytes += data.len() as u64;

@@ -7,6 +7,7 @@ mod intake;
 mod listener;
 mod names;
 mod probe;
+mod probing;
 mod rollout;
 mod route;
 mod rule;
@@ -42,6 +43,8 @@ table! {
         route: Map<Name, route::RouteFile> = {},
         /// Applications with their versions, by name.
         service: Map<Name, service::ServiceFile> = {},
+        /// What concerns all probes together.
+        probing: probing::ProbingFile = {},
         /// Synthetic transactions that watch services, by name.
         probe: Map<Name, probe::ProbeFile> = {},
     }
@@ -219,6 +222,7 @@ fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Set
         listeners: listeners.into_iter().map(|at| at.value).collect(),
         routes,
         services,
+        probing: root.probing?.value.settle()?,
         probes,
         hash: String::new(),
         warnings: Vec::new(),

@@ -54,7 +54,7 @@ enum Command {
     Explain(history::ExplainArguments),
     /// Judge a journal or a decision again, as it was or under changed settings.
     Replay(replay::ReplayArguments),
-    /// Run a probe once and show where its time went: exit 1 if it fails.
+    /// Run a probe once and show where its time went: exit 1 if it fails. Or `lint` and `suggest` probes.
     Probe(probe::ProbeArguments),
     /// Play releases under this and other policies, in virtual time: who harms users, who rolls back good releases.
     Simulate(simulate::SimulateArguments),
@@ -137,6 +137,10 @@ mod tests {
             "replay 12 --state-dir state --set rollback_threshold=0.9 --set margin=2 --json",
             "replay journal.sqlite --service checkout",
             "probe login --variant canary --config a.toml",
+            "probe login --row 3 --config a.toml",
+            "probe lint --config a.toml",
+            "probe lint login --config a.toml",
+            "probe suggest --config a.toml --access-log access.log --route web",
             "simulate",
             "simulate --scenario a.toml --scenario blip --policy ours --seed 7 --runs 3 --jobs 2 --json r.json --svg f.svg",
             "import har login.har --service shop --name login --host shop.example",

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serinus_config::Settings;
-use serinus_probes::Secrets;
+use serinus_probes::Inputs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,13 +32,13 @@ pub(super) struct RunArguments {
 
 pub(super) fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let signals = Signals::block().context("cannot block signals")?;
-    let (settings, secrets) = read_config(&arguments.config).map_err(|why| anyhow!("{why}"))?;
+    let (settings, inputs) = read_config(&arguments.config).map_err(|why| anyhow!("{why}"))?;
     logging::start(arguments.log_format, &settings.log.level)?;
     raise_descriptor_limit();
     for warning in &settings.warnings {
         tracing::warn!(%warning, "configuration");
     }
-    let proxy = start(arguments.config, Arc::new(settings), secrets)?;
+    let proxy = start(arguments.config, Arc::new(settings), inputs)?;
     proxy.until_told_to_stop(signals)
 }
 
@@ -53,7 +53,7 @@ struct Proxy {
     conductor: JoinHandle<()>,
 }
 
-fn start(file: PathBuf, settings: Arc<Settings>, secrets: Secrets) -> anyhow::Result<Proxy> {
+fn start(file: PathBuf, settings: Arc<Settings>, inputs: Inputs) -> anyhow::Result<Proxy> {
     let (control, inbox) = unbounded_channel();
     let answers = control.clone();
     let (journal, restored) = Journal::start(&settings.server.state_dir, move |answer| {
@@ -80,7 +80,7 @@ fn start(file: PathBuf, settings: Arc<Settings>, secrets: Secrets) -> anyhow::Re
     let mut conductor = Conductor::begin(Beginning {
         clock: Clock::set(),
         board: board.clone(),
-        parts: Parts::new(data_path.clone(), probe_metrics, &settings, secrets)?,
+        parts: Parts::new(data_path.clone(), probe_metrics, &settings, inputs)?,
         journal,
         restored,
         inbox,

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use attribution::Fault;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
-use http::{StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -225,6 +225,9 @@ impl ProxyHttp for Gateway {
         request.stop_waiting();
         if let Some(routed) = &mut request.routed {
             routed.attempt.header = Some((now, status.as_u16()));
+            if let Some(hearing) = &routed.setup().hearing {
+                hearing.header(routed.variant, response, now);
+            }
         }
         if status.is_server_error() || status == StatusCode::SWITCHING_PROTOCOLS {
             // Certain from here on, whatever becomes of the body.
@@ -240,6 +243,20 @@ impl ProxyHttp for Gateway {
             let mut error = Error::new_up(ErrorType::HTTPStatus(status.as_u16()));
             error.set_retry(true);
             return Err(error);
+        }
+        Ok(())
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        request: &mut Request,
+    ) -> Result<()> {
+        if let Some(routed) = &request.routed
+            && let Some(hearing) = &routed.setup().hearing
+        {
+            hearing.trailers(routed.variant, trailers, Instant::now());
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod gateway;
 mod guard;
 mod identity;
 mod intake;
+mod load;
 mod networks;
 mod origin;
 mod paths;
@@ -45,6 +46,7 @@ use endpoints::Pool;
 use recorder::{Recorder, Totals};
 use serinus_config::{ListenerSettings, Settings};
 use serinus_models::{LiveSample, Pair, Sample};
+use serinus_probes::orca::LoadReports;
 use serinus_routing::{RouteTable, Variant};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -216,6 +218,11 @@ impl DataPath {
         let of =
             |reason: Reason| self.0.workers.iter().map(|worker| worker.rejections.of(reason)).sum();
         Reason::ALL.iter().map(|reason| (*reason, of(*reason))).collect()
+    }
+
+    /// Where the load that answers tell of is gathered.
+    pub fn loads(&self) -> LoadReports {
+        self.0.setup().loads.clone()
     }
 
     /// Requests whose answer is not finished.

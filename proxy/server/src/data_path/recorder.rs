@@ -196,6 +196,7 @@ impl Recorder {
         all.counts.iter_mut().zip(mine.counts).for_each(|(sum, count)| *sum += count);
         all.beyond += mine.beyond;
         all.sum_seconds += mine.sum_seconds;
+        totals.bytes += self.sum(|counters| counters.bytes.load(Ordering::Relaxed));
         totals.shielded += self.shielded.load(Ordering::Relaxed);
         totals
     }

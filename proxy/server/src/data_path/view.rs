@@ -4,10 +4,12 @@
 use super::access::AccessLog;
 use super::endpoints::Pool;
 use super::guard::Guard;
+use super::load::Hearing;
 use super::recorder::{Recorder, Totals};
 use super::shield::RetryBudget;
 use serinus_config::{Settings, TimeoutSettings};
 use serinus_models::Pair;
+use serinus_probes::orca::LoadReports;
 use serinus_routing::{CohortSeed, RouteTable, ServiceIndex, Variant};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) guards: Vec<Option<Arc<Guard>>>,
     /// One line per request.
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    /// The same for all setups of a data path.
+    pub(crate) loads: LoadReports,
 }
 
 /// One service of a configuration.
@@ -47,6 +51,8 @@ pub(crate) struct ServiceSetup {
     pub(crate) timeouts: TimeoutSettings,
     pub(crate) seed: CohortSeed,
     pub(crate) budget: Arc<RetryBudget>,
+    /// Hears what answers tell of their load; none where nobody asks.
+    pub(crate) hearing: Option<Hearing>,
     /// Age at which a waiting request counts as slow, in microseconds.
     lookout: AtomicU64,
 }
@@ -115,9 +121,10 @@ impl Setup {
                 canary: recorder(Variant::Canary),
             });
         }
+        let loads = before.map_or_else(LoadReports::default, |before| before.loads.clone());
         let mut services = Vec::with_capacity(table.services().len());
         for service in table.services() {
-            let Some(timeouts) = settings.service(&service.name).map(|found| found.timeouts) else {
+            let Some(found) = settings.service(&service.name) else {
                 anyhow::bail!(
                     "the route table has a service '{}' that the settings lack",
                     service.name
@@ -136,7 +143,8 @@ impl Setup {
                 name: Arc::clone(&service.name),
                 stable: pool(&service.stable.endpoints),
                 canary: service.canary.as_ref().map(|canary| pool(&canary.endpoints)),
-                timeouts,
+                timeouts: found.timeouts,
+                hearing: Hearing::of(found, &loads),
                 seed: service.cohort_seed(),
                 budget: old.map_or_else(
                     || Arc::new(RetryBudget::new(now, 0)),
@@ -159,7 +167,7 @@ impl Setup {
             Some(wanted) => Some(AccessLog::new(wanted, old_log)?),
             None => None,
         };
-        Ok(Setup { recorders, services, guards, access_log })
+        Ok(Setup { recorders, services, guards, access_log, loads })
     }
 
     /// The place of a route.

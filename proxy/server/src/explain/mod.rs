@@ -4,6 +4,7 @@
 //! another machine tell the same story.
 
 mod advice;
+pub(crate) mod resources;
 mod tables;
 pub(crate) mod words;
 
@@ -129,6 +130,11 @@ fn seen(text: &mut String, evaluation: &Evaluation) {
         ("canary", &recent.canary, &evaluation.latency.canary),
     ] {
         lines.push(row(name, outcomes, quantiles));
+    }
+    for (name, levels) in
+        [("stable", &evaluation.resources.stable), ("canary", &evaluation.resources.canary)]
+    {
+        lines.extend(resources::used(levels).map(|used| format!("{name:<9}uses {used}")));
     }
     if let Some(classes) = failure_classes(&recent.canary) {
         lines.push(format!("The canary's failures: {classes}."));

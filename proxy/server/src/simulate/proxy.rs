@@ -294,5 +294,5 @@ fn cadences(service: &ServiceShape) -> Vec<Cadence> {
     }
     let probes = service.probes.len();
     let interval = Duration::from_secs_f64(probes as f64 / service.probe_rate);
-    vec![Cadence { interval, suspicion_only: false }; probes]
+    vec![Cadence::every(interval); probes]
 }

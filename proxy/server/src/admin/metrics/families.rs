@@ -6,7 +6,6 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
-use serinus_models::Resources;
 use serinus_rollout::Phase;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ const COUNTER: MetricType = MetricType::COUNTER;
 const GAUGE: MetricType = MetricType::GAUGE;
 
 /// Name, help, kind: in the order of [`Families::collect`].
-const FAMILIES: [(&str, &str, MetricType); 14] = [
+const FAMILIES: [(&str, &str, MetricType); 17] = [
     ("serinus_requests_total", "Requests of users answered by a variant.", COUNTER),
     ("serinus_request_duration_seconds", "How long they took.", MetricType::HISTOGRAM),
     ("serinus_shielded_requests_total", "Canary failures answered by stable instead.", COUNTER),
@@ -49,6 +48,9 @@ const FAMILIES: [(&str, &str, MetricType); 14] = [
     ("serinus_failure_probability", "Forecast that the failure lasts; NaN without one.", GAUGE),
     ("serinus_upstream_cpu_seconds_per_request", "CPU seconds per request answered.", GAUGE),
     ("serinus_upstream_memory_bytes", "Resident memory, mean over the endpoints.", GAUGE),
+    ("serinus_upstream_network_bytes_per_request", "Bytes per request answered.", GAUGE),
+    ("serinus_upstream_cpu_utilization_ratio", "Share of the CPU in use, told by ORCA.", GAUGE),
+    ("serinus_upstream_memory_utilization_ratio", "Share of memory in use, told by ORCA.", GAUGE),
     (
         "serinus_config_last_reload_success",
         "0 if the file was refused; the one before is in force.",
@@ -112,17 +114,24 @@ impl Families {
         families
     }
 
-    fn resources(&self) -> [Vec<Metric>; 2] {
-        let (mut cpu, mut memory) = (Vec::new(), Vec::new());
+    fn resources(&self) -> [Vec<Metric>; 5] {
+        let mut families: [Vec<Metric>; 5] = Default::default();
         for (service, pair) in self.board.resources.load().iter() {
             for (variant, used) in [("stable", &pair.stable), ("canary", &pair.canary)] {
                 let labels = [("service", &**service), ("variant", variant)];
-                let Resources { cpu_seconds_per_request, memory_bytes, .. } = used;
-                cpu.extend(cpu_seconds_per_request.map(|seconds| gauge(&labels, seconds)));
-                memory.extend(memory_bytes.map(|bytes| gauge(&labels, bytes)));
+                let figures = [
+                    used.cpu_seconds_per_request,
+                    used.memory_bytes,
+                    used.network_bytes_per_request,
+                    used.cpu_utilization,
+                    used.memory_utilization,
+                ];
+                for (family, figure) in families.iter_mut().zip(figures) {
+                    family.extend(figure.map(|value| gauge(&labels, value)));
+                }
             }
         }
-        [cpu, memory]
+        families
     }
 
     fn process(&self) -> [Vec<Metric>; 3] {

@@ -7,6 +7,7 @@ mod guard;
 mod hardening;
 mod lab;
 mod lifecycle;
+mod load;
 mod routing;
 mod shield;
 mod tls;
@@ -15,8 +16,8 @@ use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
     AccessField, AccessFormat, AccessLogSettings, AdminSettings, GuardSettings, IntakeSettings,
-    ListenerSettings, LogSettings, PoolSettings, RouteSettings, ServerSettings, ServiceSettings,
-    Settings, TimeoutSettings,
+    ListenerSettings, LogSettings, PoolSettings, ProbingSettings, RouteSettings, ServerSettings,
+    ServiceSettings, Settings, TimeoutSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -74,6 +75,7 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             },
             resources: None,
         }],
+        probing: ProbingSettings::default(),
         probes: Vec::new(),
         hash: String::new(),
         warnings: Vec::new(),
