@@ -54,7 +54,7 @@ test: setup-test ## every test, end to end included
 	cargo build --locked --workspace --bins --tests
 	cargo test --locked --workspace --no-fail-fast
 
-# Both are in Debian and PyPI; a suite whose tool cannot be had says so and is left out.
+# From Debian and PyPI; a suite whose tool cannot be had says so and is left out.
 SUITES_VENV := target/conformance-venv
 .PHONY: setup-conformance
 setup-conformance: setup-build
@@ -62,8 +62,8 @@ setup-conformance: setup-build
 	$(call need,nginx,nginx-light)
 	$(call need,haproxy,haproxy)
 	$(call need,node,nodejs)
-	$(call need,varnishtest,varnish)
-	$(call need,slowhttptest,slowhttptest)
+	-$(call need,varnishtest,varnish)
+	-$(call need,slowhttptest,slowhttptest)
 	@[ -x $(SUITES_VENV)/bin/python ] || { echo "== making $(SUITES_VENV) with kosoku, websockets and sslyze from PyPI"; \
 	  python3 -m venv $(SUITES_VENV) || { echo "== could not: please install python3-venv and run make again"; exit 1; }; }
 	@for package in kosoku websockets sslyze; do \
@@ -97,6 +97,33 @@ bench-judgement: setup-build ## who harms users and who takes back good releases
 bench-petshop: setup-build ## the judgement on Amazon's PetShop incidents: DATA=PATH of the data set, JSON=FILE keeps every run
 	@[ -n "$(DATA)" ] || { echo "== say where the data set is: make bench-petshop DATA=PATH (https://github.com/amazon-science/petshop-root-cause-analysis)"; exit 1; }
 	cargo run --locked --release -p serinus-models --example petshop -- --data "$(DATA)" $(if $(JSON),--json "$(JSON)")
+
+APPLICATIONS := target/applications
+PROBES_RECORD := benches/runs/$(shell date +%F)-probes
+GREEN ?= 600
+
+.PHONY: conformance-probes bench-probes setup-applications
+setup-applications: setup-build
+	$(call need,python3,python3)
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { echo "== python3-venv is missing; installing it"; root=; [ "$$(id -u)" = 0 ] || root=sudo; $$root apt-get install -y --no-install-recommends python3-venv >/dev/null; }
+	$(call need,node,nodejs)
+	$(call need,npm,npm)
+	$(call need,nginx,nginx-light)
+	@mkdir -p $(APPLICATIONS)/api $(APPLICATIONS)/pages
+	@[ -x $(APPLICATIONS)/venv/bin/gunicorn ] || { python3 -m venv $(APPLICATIONS)/venv && $(APPLICATIONS)/venv/bin/pip install -q "django==5.2.*" "gunicorn==23.*"; }
+	@cp tests/applications/api/package.json $(APPLICATIONS)/api/ && cp tests/applications/pages/package.json $(APPLICATIONS)/pages/
+	@[ -d $(APPLICATIONS)/api/node_modules/json-server ] || npm install --prefix $(APPLICATIONS)/api --no-audit --no-fund --silent
+	@[ -d $(APPLICATIONS)/pages/node_modules/reveal.js ] || npm install --prefix $(APPLICATIONS)/pages --no-audit --no-fund --silent
+
+conformance-probes: setup-applications ## journeys on Django's admin, json-server and reveal.js behind nginx: green for GREEN=600 seconds, then every fault caught at weight 0
+	cargo build --release --locked -p serinus
+	python3 tests/applications/run.py --work $(APPLICATIONS) --serinus target/release/serinus --green $(GREEN) --record $(PROBES_RECORD)
+
+bench-probes: setup-bench ## 500 journeys a second on one core beside live traffic, in turns with none; kept in benches/runs
+	$(call need,python3,python3)
+	cargo build --locked --profile dist -p serinus
+	python3 benches/probes/many.py --serinus target/dist/serinus --record $(PROBES_RECORD)
+	{ uname -srm; grep -m1 'model name' /proc/cpuinfo || true; echo "$(CORES) cores"; ./target/dist/serinus --version; git describe --always --dirty; } > $(PROBES_RECORD)/machine.txt
 
 install: setup-build ## the shipped build into PREFIX/bin (default /usr/local)
 	cargo build --locked --profile dist -p serinus

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,14 @@ pub struct ProbeDefinition {
     pub interval: Duration,
     /// For all steps of one run.
     pub timeout: Duration,
+    /// What a run leaves behind, and so how much more often it may run than configured.
+    pub side_effect: SideEffect,
+    /// File of rows, CSV or JSON, of which each round takes the next as `row`.
+    pub data: Option<PathBuf>,
+    /// Times of the week with a pace of their own; the first that fits counts.
+    pub seasons: Vec<Season>,
+    /// The most that is read of one body, in bytes.
+    pub max_body: usize,
     /// In order; never empty.
     pub steps: Vec<Step>,
     /// Names after `secret.` in its templates.
@@ -37,6 +46,50 @@ pub struct Step {
     pub expect: Expect,
     /// What is kept for later steps.
     pub captures: Vec<(String, Capture)>,
+    /// Run after a step that failed, too: it cleans up.
+    pub always_run: bool,
+    /// For this step alone; none for what is left of the run's time.
+    pub timeout: Option<Duration>,
+}
+
+/// The most that is read of one body where nothing else is said, in bytes.
+pub const DEFAULT_MAX_BODY: usize = 1 << 20;
+
+/// What a run leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SideEffect {
+    /// Nothing that matters: it may run ten times as often under suspicion.
+    #[default]
+    Safe,
+    /// Things that somebody has to clean up: twice as often at most.
+    Creates,
+    /// It costs money or reaches people: never more often than configured, never repeated.
+    Charges,
+}
+
+/// A time of the week, in UTC, in which a probe runs more often or more rarely, as its users do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Season {
+    /// Monday first.
+    pub days: [bool; 7],
+    /// The first hour, 0 to 23.
+    pub from: u8,
+    /// The hour that is no longer in it, 1 to 24; below `from` where it goes on past midnight.
+    pub to: u8,
+    /// How many times the configured pace.
+    pub rate: f64,
+}
+
+impl Season {
+    /// Whether it is this season. `day` counts from Monday, 0 to 6; `hour` from 0 to 23. The days are those
+    /// on which the season begins.
+    pub fn holds(&self, day: usize, hour: u8) -> bool {
+        let on = |day: usize| self.days.get(day % 7).copied().unwrap_or(false);
+        match self.from < self.to {
+            true => on(day) && (self.from..self.to).contains(&hour),
+            false => on(day) && hour >= self.from || on(day + 6) && hour < self.to,
+        }
+    }
 }
 
 /// What a step does.

@@ -20,12 +20,16 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// `[log]`
     pub log: LogSettings,
+    /// `[learning]`
+    pub learning: LearningSettings,
     /// `[listener.NAME]`
     pub listeners: Vec<ListenerSettings>,
     /// `[route.NAME]`
     pub routes: Vec<RouteSettings>,
     /// `[service.NAME]`
     pub services: Vec<ServiceSettings>,
+    /// `[probing]`
+    pub probing: ProbingSettings,
     /// `[probe.NAME]`
     pub probes: Vec<Arc<ProbeDefinition>>,
     /// Hash of the text, 16 hex digits: names the configuration in records.
@@ -156,6 +160,13 @@ access_fields! {
     RequestId = "request_id";
     /// The trace of `traceparent`.
     TraceId = "trace_id";
+}
+
+/// Learning from what became of releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LearningSettings {
+    /// Whether models are fitted and may take over.
+    pub enabled: bool,
 }
 
 /// A socket that accepts requests.
@@ -360,24 +371,71 @@ pub struct ServiceSettings {
     pub resources: Option<ResourceSettings>,
 }
 
-/// `[service.NAME.resources]`: a Prometheus page at every endpoint.
+/// `[service.NAME.resources]`: where it is told what the processes use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceSettings {
-    /// Path of the page, usually `/metrics`.
-    pub scrape: String,
+    /// Path of a Prometheus page at every endpoint, usually `/metrics`.
+    pub scrape: Option<String>,
+    /// What its series are called, where not as usual.
+    pub names: MetricNames,
+    /// Answers carry `endpoint-load-metrics` (ORCA): read, and taken off before the client.
+    pub orca: bool,
+    /// A cgroup (v2) of each variant on this machine, in place of its page.
+    pub cgroup: VariantPaths,
+    /// A file with the process id of each variant on this machine, in place of its page.
+    pub pid_file: VariantPaths,
     /// Time between two readings. Default 5 s.
     pub interval: Duration,
+}
+
+/// A path for each variant that has one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VariantPaths {
+    /// Of the version that users had before.
+    pub stable: Option<PathBuf>,
+    /// Of the version on trial.
+    pub canary: Option<PathBuf>,
+}
+
+/// Names of series; none for the usual ones.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MetricNames {
+    /// CPU seconds, a counter.
+    pub cpu: Option<String>,
+    /// Bytes of memory.
+    pub memory: Option<String>,
+    /// Start of the process, in Unix seconds.
+    pub start: Option<String>,
+    /// Bytes received, a counter.
+    pub received: Option<String>,
+    /// Bytes sent, a counter.
+    pub sent: Option<String>,
+}
+
+/// `[probing]`: what concerns all probes together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbingSettings {
+    /// Rounds that go on at the same time at most; one too many is left out and counted.
+    pub concurrency: usize,
+    /// Name of the secret that signs every request of a probe; none for unsigned ones.
+    pub sign_with: Option<String>,
+}
+
+impl Default for ProbingSettings {
+    fn default() -> Self {
+        ProbingSettings { concurrency: 100, sign_with: None }
+    }
 }
 
 impl Settings {
     /// Secrets that probes refer to, by name: what the edge must find before they can run.
     pub fn secret_names(&self) -> BTreeMap<&str, &str> {
-        self.probes
-            .iter()
-            .flat_map(|probe| {
-                probe.secrets.iter().map(move |secret| (secret.as_str(), &*probe.name))
-            })
-            .collect()
+        let signing = self.probing.sign_with.iter();
+        let signing = signing.map(|secret| (secret.as_str(), "(all: probing.sign_with)"));
+        let of_probes = self.probes.iter().flat_map(|probe| {
+            probe.secrets.iter().map(move |secret| (secret.as_str(), &*probe.name))
+        });
+        signing.chain(of_probes).collect()
     }
 
     /// The service of that name.

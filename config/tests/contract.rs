@@ -61,6 +61,7 @@ fn the_example_of_the_contract_means_what_it_says() {
     assert_eq!((on_anomaly, mode), (OnAnomaly::Withdraw, Mode::Enforce));
     assert_eq!((margin, anomaly_threshold), (1.25, 0.999));
 
+    assert!(settings.learning.enabled, "by default");
     let login = &settings.probes[0];
     assert_eq!((login.interval.as_secs(), login.timeout.as_secs()), (2, 5));
     assert_eq!(login.host.as_deref(), Some("shop.example.com"));
@@ -218,7 +219,7 @@ fn every_source_of_a_capture_and_every_kind_of_body_is_understood() {
     assert_eq!(bodies, ["none", "click", "submit", "json", "raw", "form", "none", "none", "none"]);
     assert_eq!(
         settings.secret_names().into_iter().collect::<Vec<_>>(),
-        [("shop_password", "login")]
+        [("probe_key", "(all: probing.sign_with)"), ("shop_password", "login")]
     );
 }
 

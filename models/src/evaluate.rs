@@ -53,6 +53,7 @@ pub fn evaluate_deployment(
         evidence: canary.strongest.clone(),
         recent: canary.recent,
         latency: canary.latency,
+        resources: canary.resources,
         features: Vec::new(),
     };
     let forecast = match &canary.suspicion {
@@ -182,9 +183,16 @@ fn judge_calm(
     } else {
         None
     };
-    evaluation.verdict =
-        if cause.is_some() { Verdict::InsufficientEvidence } else { Verdict::Continue };
-    evaluation.reasons.push(cause.unwrap_or_else(|| words::no_anomaly(canary)));
+    evaluation.verdict = match (&cause, canary.guards.as_slice()) {
+        (Some(_), _) => Verdict::InsufficientEvidence,
+        (None, []) => Verdict::Continue,
+        (None, _) => Verdict::Hold,
+    };
+    let guards = canary.guards.iter().cloned();
+    match cause {
+        Some(cause) => evaluation.reasons.extend(std::iter::once(cause).chain(guards)),
+        None => evaluation.reasons.extend(guards.chain([words::no_anomaly(canary)])),
+    }
     if canary.historical {
         evaluation.reasons.push(Reason::new(
             "historical_control",

@@ -1,5 +1,6 @@
 //! What an evaluation says: scores, verdict, and everything it rests on.
 
+use crate::guard::ResourceLevels;
 use crate::outcome::OutcomeCounts;
 use crate::sample::Pair;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,7 @@ impl Verdict {
 pub struct Reason {
     /// `no_anomaly`, `anomaly`, `forecast_lasting`, `forecast_passing`, `forecast_open`, `cleared`,
     /// `no_traffic`, `no_telemetry`, `ambiguous`, `shared_fault`, `detector_only`, `warm_up`,
-    /// `historical_control`, `unresolved`, `repeated`, `operator`.
+    /// `historical_control`, `resources`, `unresolved`, `repeated`, `operator`.
     pub code: String,
     /// In plain words, with figures.
     pub text: String,
@@ -141,6 +142,9 @@ pub struct Evaluation {
     pub recent: Pair<OutcomeCounts>,
     /// Latency of live traffic in the recent window; of probes where there is no live traffic.
     pub latency: Pair<Quantiles>,
+    /// What the processes use.
+    #[serde(default)]
+    pub resources: Pair<ResourceLevels>,
     /// What the forecast was made from, in the extractor's order; empty without a forecast.
     pub features: Vec<FeatureValue>,
 }

@@ -1,7 +1,8 @@
 //! What is known of the canary at one moment: the first input of [`crate::evaluate_deployment`].
 
-use crate::evaluation::{EventEvidence, Quantiles};
+use crate::evaluation::{EventEvidence, Quantiles, Reason};
 use crate::features::FeatureVector;
+use crate::guard::ResourceLevels;
 use crate::outcome::OutcomeCounts;
 use crate::sample::Pair;
 use std::time::Duration;
@@ -26,6 +27,10 @@ pub struct CanaryEvidence {
     pub shared_ago: Option<Duration>,
     /// Latency of the last minute.
     pub latency: Pair<Quantiles>,
+    /// What the processes use.
+    pub resources: Pair<ResourceLevels>,
+    /// Why it should go no further for what its processes use; empty where nothing speaks against it.
+    pub guards: Vec<Reason>,
     /// Whether the canary did clearly worse within the last half minute.
     pub worse_lately: bool,
     /// Live requests and probe rounds of the canary since the stage began.

@@ -24,6 +24,14 @@ pub struct Sample {
     pub latency: LatencyCounts,
     /// Response body bytes.
     pub bytes: u64,
+    /// Of the failures: those of users who had failed here already within the same minute. One user who fails
+    /// again and again is one witness.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Sample {
@@ -73,6 +81,14 @@ pub struct Resources {
     pub memory_bytes: Option<f64>,
     /// Process starts seen since the last tick.
     pub restarts: Option<u32>,
+    /// Share of the CPU in use, as the process tells it (ORCA).
+    pub cpu_utilization: Option<f64>,
+    /// Share of the memory in use, as the process tells it (ORCA).
+    pub memory_utilization: Option<f64>,
+    /// Bytes over the network per request answered.
+    pub network_bytes_per_request: Option<f64>,
+    /// Share of the requests that per-request figures rest on that were probes'.
+    pub probe_share: Option<f64>,
 }
 
 /// Everything seen of one service since the last look.

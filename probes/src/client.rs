@@ -16,9 +16,6 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// The most that is read of one body, in bytes.
-pub(crate) const BODY_CAP: usize = 1 << 20;
-
 /// A whole answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -52,8 +49,8 @@ pub(crate) enum ExchangeError {
     Tls { endpoint: String, source: io::Error },
     #[error("the connection broke {during}: {source}")]
     Broken { during: &'static str, source: hyper::Error },
-    #[error("the answer's body is larger than 1 MiB")]
-    TooLarge,
+    #[error("expected a body of at most {0} bytes, it is larger")]
+    TooLarge(usize),
 }
 
 impl ExchangeError {
@@ -64,7 +61,7 @@ impl ExchangeError {
             | ExchangeError::Connect { .. }
             | ExchangeError::Tls { .. } => Outcome::ConnectError,
             ExchangeError::Broken { .. } => Outcome::Reset,
-            ExchangeError::TooLarge => Outcome::Assertion,
+            ExchangeError::TooLarge(_) => Outcome::Assertion,
         }
     }
 }
@@ -72,6 +69,8 @@ impl ExchangeError {
 /// Sends requests to one endpoint, keeping the connection from one to the next where the server does.
 pub(crate) struct Client<'a> {
     target: &'a Target,
+    /// The most that is read of one body, in bytes.
+    max_body: usize,
     kept: Option<Sender>,
     /// Of the connection.
     certificate_end: Option<i64>,
@@ -80,8 +79,9 @@ pub(crate) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(target: &'a Target) -> Self {
-        Client { target, kept: None, certificate_end: None, driver: JoinSet::new() }
+    pub(crate) fn new(target: &'a Target, max_body: usize) -> Self {
+        let driver = JoinSet::new();
+        Client { target, max_body, kept: None, certificate_end: None, driver }
     }
 
     /// One request, one whole answer.
@@ -177,8 +177,8 @@ impl<'a> Client<'a> {
             let frame = frame
                 .map_err(|source| ExchangeError::Broken { during: "inside the answer", source })?;
             if let Some(data) = frame.data_ref() {
-                if body.len() + data.len() > BODY_CAP {
-                    return Err(ExchangeError::TooLarge);
+                if body.len() + data.len() > self.max_body {
+                    return Err(ExchangeError::TooLarge(self.max_body));
                 }
                 body.extend_from_slice(data);
                 progress.bytes += data.len() as u64;

@@ -1,4 +1,4 @@
-//! One run's cookies, kept and sent by the browser's rules (RFC 6265).
+//! One run's cookies, kept and sent by the browser's rules (RFC 6265, with the public suffix list).
 
 use cookie_store::{CookieStore, RawCookie};
 use http::HeaderMap;
@@ -25,8 +25,9 @@ impl Jar {
         for text in headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
             let Ok(cookie) = RawCookie::parse(text) else { continue };
             self.fresh.push((cookie.name().to_owned(), cookie.value().to_owned()));
+            let Some(cookie) = within_public_suffix(cookie, &url) else { continue };
             // A cookie for another host or path is ignored, as in a browser.
-            let _ = self.store.parse(text, &url);
+            let _ = self.store.insert_raw(&cookie, &url);
         }
     }
 
@@ -49,6 +50,22 @@ impl Jar {
     pub(crate) fn fresh(&self, name: &str) -> Option<&str> {
         self.fresh.iter().rev().find(|(fresh, _)| fresh == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// A cookie for everybody below a public suffix (`Domain=co.uk`) is ignored; a site that is such a suffix
+/// itself gets it as its own (RFC 6265, 5.3, step 5).
+fn within_public_suffix<'c>(mut cookie: RawCookie<'c>, url: &Url) -> Option<RawCookie<'c>> {
+    let Some(domain) = cookie.domain() else { return Some(cookie) };
+    let domain = domain.trim_start_matches('.').to_ascii_lowercase();
+    let is_address = domain.parse::<std::net::IpAddr>().is_ok();
+    if domain.is_empty() || is_address || psl::domain_str(&domain).is_some() {
+        return Some(cookie);
+    }
+    if url.host_str() != Some(domain.as_str()) {
+        return None;
+    }
+    cookie.unset_domain();
+    Some(cookie)
 }
 
 /// Behind a proxy that ends TLS, an application speaks plain HTTP and sets `Secure` cookies all the
@@ -97,5 +114,27 @@ mod tests {
         let jar = jar(&["a=1; Domain=other.example.com", "b=2; Path=/; Max-Age=0"]);
         assert_eq!(sent(&jar, "http://shop.example.com/"), None);
         assert_eq!(jar.fresh("a"), Some("1"), "a capture sees what the answer set");
+    }
+
+    #[test]
+    fn a_cookie_for_a_public_suffix_is_kept_by_the_suffix_alone() {
+        let store = |host: &str, domain: &str| {
+            let mut headers = HeaderMap::new();
+            let text = format!("a=1; Path=/; Domain={domain}");
+            headers.append(SET_COOKIE, HeaderValue::from_str(&text).unwrap());
+            let mut jar = Jar::default();
+            jar.store(&Url::parse(&format!("http://{host}/")).unwrap(), &headers);
+            jar
+        };
+        for suffix in ["co.uk", ".com", "github.io"] {
+            let host = format!("shop.{}", suffix.trim_start_matches('.'));
+            let jar = store(&host, suffix);
+            assert_eq!(sent(&jar, &format!("http://{host}/")), None, "{suffix}");
+        }
+        let own = store("localhost", "localhost");
+        assert_eq!(sent(&own, "http://localhost/").as_deref(), Some("a=1"));
+        assert_eq!(sent(&own, "http://x.localhost/"), None, "for the host alone");
+        let wide = store("shop.example.co.uk", "example.co.uk");
+        assert_eq!(sent(&wide, "http://www.example.co.uk/").as_deref(), Some("a=1"));
     }
 }

@@ -1,5 +1,7 @@
 //! The few lines of a Prometheus page that tell what a process uses.
 
+use serinus_config::MetricNames;
+
 /// What one endpoint tells of its process. What it does not tell is none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct ProcessFigures {
@@ -9,25 +11,71 @@ pub(crate) struct ProcessFigures {
     pub(crate) memory_bytes: Option<f64>,
     /// `process_start_time_seconds`, the latest of its series.
     pub(crate) started: Option<f64>,
+    /// Bytes received and sent over the network, ever.
+    pub(crate) network_bytes: Option<f64>,
+}
+
+/// The series of a process, and of a container where there are none of a process.
+const CPU: [&str; 2] = ["process_cpu_seconds_total", "container_cpu_usage_seconds_total"];
+const MEMORY: [&str; 2] = ["process_resident_memory_bytes", "container_memory_working_set_bytes"];
+const START: [&str; 2] = ["process_start_time_seconds", "container_start_time_seconds"];
+const RECEIVED: [&str; 2] =
+    ["process_network_receive_bytes_total", "container_network_receive_bytes_total"];
+const SENT: [&str; 2] =
+    ["process_network_transmit_bytes_total", "container_network_transmit_bytes_total"];
+
+/// One figure while a page is read: under its first name, and under its second.
+#[derive(Default)]
+struct Found([Option<f64>; 2]);
+
+impl Found {
+    fn take(&mut self, name: &str, own: Option<&String>, usual: [&str; 2], sum: Sum, value: f64) {
+        let place = match own {
+            Some(own) => usize::from(own != name) * 2,
+            None => usual.iter().position(|usual| *usual == name).unwrap_or(2),
+        };
+        if let Some(place) = self.0.get_mut(place) {
+            *place = Some(place.map_or(value, |before| match sum {
+                Sum::All => before + value,
+                Sum::Latest => before.max(value),
+            }));
+        }
+    }
+
+    fn told(self) -> Option<f64> {
+        self.0[0].or(self.0[1])
+    }
+}
+
+/// What several series of one name make together.
+#[derive(Clone, Copy)]
+enum Sum {
+    All,
+    Latest,
 }
 
 /// Reads a page in Prometheus's text format or OpenMetrics. Lines that it does not understand, and
 /// values that are no finite, non-negative number, are as if they were not there.
-pub(crate) fn read(page: &str) -> ProcessFigures {
-    let mut figures = ProcessFigures::default();
+pub(crate) fn read(page: &str, names: &MetricNames) -> ProcessFigures {
+    let (mut cpu, mut memory, mut start) = (Found::default(), Found::default(), Found::default());
+    let (mut received, mut sent) = (Found::default(), Found::default());
     for (name, value) in page.lines().filter_map(sample) {
-        let sum = |so_far: Option<f64>| Some(so_far.unwrap_or(0.0) + value);
-        match name {
-            "process_cpu_seconds_total" => figures.cpu_seconds = sum(figures.cpu_seconds),
-            "process_resident_memory_bytes" => figures.memory_bytes = sum(figures.memory_bytes),
-            "process_start_time_seconds" => {
-                figures.started =
-                    Some(figures.started.map_or(value, |other: f64| other.max(value)));
-            }
-            _ => {}
-        }
+        cpu.take(name, names.cpu.as_ref(), CPU, Sum::All, value);
+        memory.take(name, names.memory.as_ref(), MEMORY, Sum::All, value);
+        start.take(name, names.start.as_ref(), START, Sum::Latest, value);
+        received.take(name, names.received.as_ref(), RECEIVED, Sum::All, value);
+        sent.take(name, names.sent.as_ref(), SENT, Sum::All, value);
     }
-    figures
+    let network_bytes = match (received.told(), sent.told()) {
+        (None, None) => None,
+        (received, sent) => Some(received.unwrap_or(0.0) + sent.unwrap_or(0.0)),
+    };
+    ProcessFigures {
+        cpu_seconds: cpu.told(),
+        memory_bytes: memory.told(),
+        started: start.told(),
+        network_bytes,
+    }
 }
 
 /// Name and value of a line `name{label="value",...} value [timestamp] [# exemplar]`.
@@ -61,6 +109,10 @@ fn after_labels(labels: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(page: &str) -> ProcessFigures {
+        super::read(page, &MetricNames::default())
+    }
     use proptest::prelude::*;
 
     #[test]
@@ -75,6 +127,7 @@ mod tests {
             cpu_seconds: Some(12.47),
             memory_bytes: Some(24_911_872.0),
             started: Some(1.75e9),
+            network_bytes: None,
         };
         assert_eq!(read(page), expected);
     }
@@ -85,6 +138,34 @@ mod tests {
             process_start_time_seconds{pid=\"1\"} 100\nprocess_start_time_seconds{pid=\"2\"} 90\n";
         assert_eq!(read(page).cpu_seconds, Some(3.5));
         assert_eq!(read(page).started, Some(100.0));
+    }
+
+    #[test]
+    fn a_containers_series_take_the_place_of_a_process_and_only_then() {
+        let container = "container_cpu_usage_seconds_total{id=\"/a\"} 7\n\
+            container_memory_working_set_bytes{id=\"/a\"} 100\n\
+            container_network_receive_bytes_total{interface=\"eth0\"} 5\n\
+            container_network_transmit_bytes_total{interface=\"eth0\"} 6\n";
+        let told = read(container);
+        assert_eq!((told.cpu_seconds, told.memory_bytes), (Some(7.0), Some(100.0)));
+        assert_eq!((told.network_bytes, told.started), (Some(11.0), None));
+        let both = format!("{container}process_cpu_seconds_total 3\n");
+        assert_eq!(read(&both).cpu_seconds, Some(3.0));
+    }
+
+    #[test]
+    fn a_series_of_another_name_is_read_and_the_usual_one_is_not() {
+        let names = MetricNames {
+            cpu: Some("app_cpu".to_owned()),
+            sent: Some("app_sent".to_owned()),
+            ..MetricNames::default()
+        };
+        let page = "process_cpu_seconds_total 3\napp_cpu{worker=\"1\"} 4\napp_sent 9\n\
+            process_resident_memory_bytes 8\n";
+        let told = super::read(page, &names);
+        assert_eq!((told.cpu_seconds, told.memory_bytes), (Some(4.0), Some(8.0)));
+        assert_eq!(told.network_bytes, Some(9.0));
+        assert_eq!(super::read("process_cpu_seconds_total 3", &names).cpu_seconds, None);
     }
 
     #[test]

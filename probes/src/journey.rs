@@ -4,6 +4,7 @@ use crate::capture::capture;
 use crate::client::{Client, Progress};
 use crate::cookies::Jar;
 use crate::expect::{self, Failure};
+use crate::orca::{self, LoadReport};
 use crate::page::Page;
 use crate::received::Received;
 use crate::request::{Outgoing, Site};
@@ -29,6 +30,9 @@ pub(crate) struct Journey<'a> {
     jar: Jar,
     captures: Map<String, Value>,
     page: Option<Page>,
+    load: Option<LoadReport>,
+    /// CPU seconds that answers told as their cost, and how many did.
+    cost: (f64, u32),
     /// W3C trace id, never zero.
     trace: u128,
 }
@@ -45,25 +49,45 @@ impl<'a> Journey<'a> {
             target,
             context,
             deadline,
-            client: Client::new(target),
+            client: Client::new(target, definition.max_body),
             jar: Jar::default(),
             captures: Map::new(),
             page: None,
+            load: None,
+            cost: (0.0, 0),
             trace: fastrand::u128(1..),
         }
+    }
+
+    /// A step has failed: what always runs has time until then.
+    pub(crate) fn clean_up_until(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// The last load that an answer told of, with the mean cost of a request.
+    pub(crate) fn load(&self) -> Option<LoadReport> {
+        let (seconds, told) = self.cost;
+        let cpu_seconds = (told > 0).then(|| seconds / f64::from(told));
+        self.load.map(|load| LoadReport { cpu_seconds, ..load })
     }
 
     /// Runs one step to its end or to the deadline. `index` counts from 0.
     pub(crate) async fn step(&mut self, index: usize, step: &Step) -> StepRun {
         let (mut progress, mut redirects) = (Progress::default(), 0);
-        let deadline = self.deadline;
+        let own = step.timeout.map(|limit| (Instant::now() + limit, limit));
+        let own = own.filter(|(deadline, _)| *deadline < self.deadline);
+        let deadline = own.map_or(self.deadline, |(deadline, _)| deadline);
         let attempt = self.attempt(index, step, &mut progress, &mut redirects);
         let ended = timeout_at(deadline, attempt).await;
         let interrupted = progress.watch.stop();
         let result = ended.unwrap_or_else(|_| {
             let doing = interrupted.map_or("between two requests", |phase| phase.doing());
-            let limit = self.definition.timeout;
-            let message = format!("expected the run to end within {limit:?}, it was still {doing}");
+            let (what, limit) = match own {
+                Some((_, limit)) => ("step", limit),
+                None => ("run", self.definition.timeout),
+            };
+            let message =
+                format!("expected the {what} to end within {limit:?}, it was still {doing}");
             Err(Failure { outcome: Outcome::Timeout, message })
         });
         let (outcome, failure, normal_form) = match result {
@@ -96,7 +120,9 @@ impl<'a> Journey<'a> {
     ) -> Result<Option<String>, Failure> {
         // A seed per step: what one step draws does not shift the next step's inputs.
         let seed = self.context.seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let templates = Templates::new(&self.captures, &self.context.secrets, seed);
+        let context = self.context;
+        let templates =
+            Templates::new(&self.captures, &context.secrets, context.row.as_ref(), seed);
         let host = host(step, self.definition, self.target, &templates);
         let site =
             host.and_then(|host| Site::new(self.target, &host)).map_err(Failure::assertion)?;
@@ -106,7 +132,13 @@ impl<'a> Journey<'a> {
         let mut elsewhere = None;
         let answer = loop {
             let request = outgoing
-                .request(&self.jar, &self.definition.name, &self.context.run, self.trace)
+                .request(
+                    &self.jar,
+                    &self.definition.name,
+                    &self.context.run,
+                    self.trace,
+                    self.context.signer.as_deref(),
+                )
                 .map_err(Failure::assertion)?;
             let answer = self
                 .client
@@ -114,6 +146,12 @@ impl<'a> Journey<'a> {
                 .await
                 .map_err(|error| Failure { outcome: error.outcome(), message: chain(&error) })?;
             self.jar.store(&outgoing.url, &answer.headers);
+            if let Some(Ok(load)) = orca::of(&answer.headers) {
+                self.load = Some(load);
+                if let Some(seconds) = load.cpu_seconds {
+                    self.cost = (self.cost.0 + seconds, self.cost.1 + 1);
+                }
+            }
             // A redirect that the step expects is what it came for.
             if step.expect.status.contains(&answer.status.as_u16()) {
                 break answer;

@@ -1,6 +1,8 @@
 //! When the next round of a probe is due.
 
-use std::time::Duration;
+use crate::seasons;
+use serinus_config::{ProbeDefinition, Season, SideEffect};
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -20,37 +22,82 @@ pub enum Urgency {
 const SHORTEST: Duration = Duration::from_millis(200);
 
 impl Urgency {
-    /// Time between two rounds of a probe whose configured interval this is; never longer than that.
-    pub fn interval(self, configured: Duration) -> Duration {
-        let wanted = match self {
-            Urgency::Routine => configured,
-            Urgency::Raised => configured / 4,
-            Urgency::Suspicion => configured / 10,
+    /// Time between two rounds of a probe whose interval this is; never longer than that. What leaves
+    /// something behind is sped up less, and what charges not at all.
+    pub fn interval(self, configured: Duration, side_effect: SideEffect) -> Duration {
+        let times = match (side_effect, self) {
+            (SideEffect::Charges, _) | (_, Urgency::Routine) => 1,
+            (SideEffect::Creates, Urgency::Raised) => 1,
+            (SideEffect::Creates, Urgency::Suspicion) => 2,
+            (SideEffect::Safe, Urgency::Raised) => 4,
+            (SideEffect::Safe, Urgency::Suspicion) => 10,
         };
-        wanted.max(SHORTEST).min(configured)
+        (configured / times).max(SHORTEST).min(configured)
     }
 }
 
 /// How often a probe runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cadence {
     /// At routine.
     pub interval: Duration,
     /// At this interval under suspicion, and at no other time.
     pub suspicion_only: bool,
+    /// What a run leaves behind.
+    side_effect: SideEffect,
+    /// Times of the week with a pace of their own.
+    seasons: Vec<Season>,
 }
 
 impl Cadence {
     /// Of the plain probe, which takes the place of probes where a service has none.
-    pub const PLAIN: Cadence = Cadence { interval: SHORTEST, suspicion_only: true };
+    pub const PLAIN: Cadence = Cadence {
+        interval: SHORTEST,
+        suspicion_only: true,
+        side_effect: SideEffect::Safe,
+        seasons: Vec::new(),
+    };
 
-    /// Time between two rounds; none for no rounds at all.
-    pub fn at(self, urgency: Urgency) -> Option<Duration> {
-        match self.suspicion_only {
-            true => (urgency == Urgency::Suspicion).then_some(self.interval),
-            false => Some(urgency.interval(self.interval)),
+    /// Of a safe probe without seasons.
+    pub fn every(interval: Duration) -> Cadence {
+        Cadence { interval, suspicion_only: false, ..Cadence::PLAIN }
+    }
+
+    /// Of a probe as it is configured.
+    pub(crate) fn of(probe: &ProbeDefinition, suspicion_only: bool) -> Cadence {
+        Cadence {
+            suspicion_only,
+            side_effect: probe.side_effect,
+            seasons: probe.seasons.clone(),
+            ..Cadence::every(probe.interval)
         }
     }
+
+    /// Time between two rounds; none for no rounds at all. Under suspicion there are no seasons.
+    pub fn at(&self, urgency: Urgency) -> Option<Duration> {
+        if self.suspicion_only {
+            return (urgency == Urgency::Suspicion).then_some(self.interval);
+        }
+        let usual = urgency.interval(self.interval, self.side_effect);
+        let rate = match (self.side_effect, urgency) {
+            (SideEffect::Charges, _) | (_, Urgency::Routine | Urgency::Raised) => {
+                seasons::rate(&self.seasons, SystemTime::now())
+            }
+            (_, Urgency::Suspicion) => 1.0,
+        };
+        if rate == 1.0 { Some(usual) } else { Some(usual.div_f64(rate).max(SHORTEST)) }
+    }
+}
+
+/// A round that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// Rounds left out since the one before.
+    pub(crate) left_out: u64,
+    /// When it was due; it is begun later by what the machine was too busy for.
+    pub(crate) at: Instant,
+    /// How long it may wait for a place.
+    pub(crate) patience: Duration,
 }
 
 /// Says when the rounds of one probe are due. Only one round goes on at a time: grid points that
@@ -81,9 +128,8 @@ impl Pace {
         Pace { cadence, generator, urgency, current, due }
     }
 
-    /// Waits until a round is due; answers how many were left out since the one before. None once the
-    /// urgency's sender is gone.
-    pub(crate) async fn next(&mut self) -> Option<u64> {
+    /// Waits until a round is due. None once the urgency's sender is gone.
+    pub(crate) async fn next(&mut self) -> Option<Due> {
         let left_out = self.pass_by();
         let mut at = match (self.due, self.cadence.at(self.current)) {
             (Some(due), Some(interval)) => {
@@ -91,7 +137,7 @@ impl Pace {
             }
             _ => None,
         };
-        loop {
+        let at = loop {
             let until = at.unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
@@ -100,15 +146,13 @@ impl Pace {
                     self.turn();
                     at = self.due;
                 }
-                () = sleep_until(until), if at.is_some() => break,
+                () = sleep_until(until), if at.is_some() => break until,
             }
-        }
-        // The next grid point follows this one.
-        self.due = match (self.due, self.cadence.at(self.current)) {
-            (Some(due), Some(interval)) => Some(due + interval),
-            _ => None,
         };
-        Some(left_out)
+        // The next grid point follows this one.
+        let interval = self.cadence.at(self.current);
+        self.due = self.due.zip(interval).map(|(due, interval)| due + interval);
+        Some(Due { left_out, at, patience: interval.unwrap_or_default() / 10 })
     }
 
     /// Leaves out the grid points that are past.
@@ -147,8 +191,16 @@ mod tests {
 
     fn pace(interval: Duration, suspicion_only: bool) -> (watch::Sender<Urgency>, Pace) {
         let (sender, receiver) = watch::channel(Urgency::Routine);
-        let cadence = Cadence { interval, suspicion_only };
+        let cadence = Cadence { suspicion_only, ..Cadence::every(interval) };
         (sender, Pace::new(cadence, 0.5, fastrand::Rng::with_seed(1), receiver))
+    }
+
+    async fn left_out(pace: &mut Pace) -> Option<u64> {
+        let due = pace.next().await?;
+        // The clock of tests moves in milliseconds.
+        assert!(Instant::now() - due.at <= Duration::from_millis(1));
+        assert_eq!(due.patience, pace.cadence.interval / 10);
+        Some(due.left_out)
     }
 
     /// Rounds that are due within `span`, each ending at once.
@@ -168,10 +220,38 @@ mod tests {
         for (configured, routine, raised, suspicion) in
             table.into_iter().chain([(100, 100, 100, 100)])
         {
-            assert_eq!(Urgency::Routine.interval(millis(configured)), millis(routine));
-            assert_eq!(Urgency::Raised.interval(millis(configured)), millis(raised));
-            assert_eq!(Urgency::Suspicion.interval(millis(configured)), millis(suspicion));
+            let safe = |urgency: Urgency| urgency.interval(millis(configured), SideEffect::Safe);
+            assert_eq!(safe(Urgency::Routine), millis(routine));
+            assert_eq!(safe(Urgency::Raised), millis(raised));
+            assert_eq!(safe(Urgency::Suspicion), millis(suspicion));
         }
+    }
+
+    #[test]
+    fn what_leaves_something_behind_is_sped_up_less_and_what_charges_never() {
+        let interval = |side_effect| {
+            [Urgency::Routine, Urgency::Raised, Urgency::Suspicion]
+                .map(|urgency| urgency.interval(20 * SECOND, side_effect).as_secs())
+        };
+        assert_eq!(interval(SideEffect::Creates), [20, 20, 10]);
+        assert_eq!(interval(SideEffect::Charges), [20, 20, 20]);
+    }
+
+    #[test]
+    fn a_season_sets_the_pace_but_not_under_suspicion() {
+        let always = |rate| Season { days: [true; 7], from: 0, to: 24, rate };
+        let at = |side_effect, rate, urgency| {
+            let seasons = vec![always(rate)];
+            Cadence { side_effect, seasons, ..Cadence::every(20 * SECOND) }.at(urgency).unwrap()
+        };
+        use SideEffect::{Charges, Safe};
+        assert_eq!(at(Safe, 2.0, Urgency::Routine), 10 * SECOND);
+        assert_eq!(at(Safe, 0.25, Urgency::Raised), 20 * SECOND);
+        assert_eq!(at(Safe, 0.25, Urgency::Suspicion), 2 * SECOND);
+        assert_eq!(at(Charges, 0.25, Urgency::Suspicion), 80 * SECOND);
+        assert_eq!(at(Safe, 100.0, Urgency::Suspicion), 2 * SECOND);
+        let brief = Cadence { seasons: vec![always(100.0)], ..Cadence::every(SECOND) };
+        assert_eq!(brief.at(Urgency::Routine), Some(SHORTEST));
     }
 
     #[tokio::test(start_paused = true)]
@@ -207,12 +287,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_round_that_overruns_leaves_out_others_instead_of_piling_them_up() {
         let (_sender, mut pace) = pace(SECOND, false);
-        assert_eq!(pace.next().await, Some(0));
+        assert_eq!(left_out(&mut pace).await, Some(0));
         tokio::time::sleep(Duration::from_millis(3500)).await;
         let woken = Instant::now();
-        assert!(matches!(pace.next().await, Some(3 | 4)));
+        assert!(matches!(left_out(&mut pace).await, Some(3 | 4)));
         assert!(woken.elapsed() > Duration::ZERO, "the next grid point is waited for");
-        assert_eq!(pace.next().await, Some(0));
+        assert_eq!(left_out(&mut pace).await, Some(0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@
 use crate::pace::Cadence;
 use crate::target::{Target, TlsError};
 use serinus_config::{
-    Action, Body, Expect, PoolSettings, ProbeDefinition, RouteSettings, ServiceSettings, Settings,
-    Step, Template,
+    Action, Body, DEFAULT_MAX_BODY, Expect, PoolSettings, ProbeDefinition, RouteSettings,
+    ServiceSettings, Settings, SideEffect, Step, Template,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +85,10 @@ fn plain(service: &str, routes: &[RouteSettings]) -> Option<ProbeDefinition> {
         host: None,
         interval: Cadence::PLAIN.interval,
         timeout: PLAIN_TIMEOUT,
+        side_effect: SideEffect::Safe,
+        data: None,
+        seasons: Vec::new(),
+        max_body: DEFAULT_MAX_BODY,
         steps,
         secrets: Vec::new(),
     };
@@ -102,6 +106,8 @@ fn plain_step(name: String, host: Option<String>, path: &str) -> Step {
         headers: host.map(|host| ("host".to_owned(), Template(host))).into_iter().collect(),
         expect: Expect { status: (200..500).collect(), ..Expect::default() },
         captures: Vec::new(),
+        always_run: false,
+        timeout: None,
     }
 }
 

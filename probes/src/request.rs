@@ -1,7 +1,7 @@
 //! From a step to the request that it sends.
 
 use crate::cookies::Jar;
-use crate::marks;
+use crate::marks::{self, Signer};
 use crate::page::{Page, encode};
 use crate::target::Target;
 use crate::template::Templates;
@@ -179,6 +179,7 @@ impl Outgoing {
         probe: &str,
         run: &str,
         trace: u128,
+        signer: Option<&Signer>,
     ) -> Result<Request<Full<Bytes>>, String> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
@@ -192,6 +193,9 @@ impl Outgoing {
             request.headers_mut().entry(COOKIE).or_insert(cookies);
         }
         marks::mark(request.headers_mut(), probe, run, trace);
+        if let Some(signer) = signer {
+            signer.sign(request.headers_mut(), &self.method, &path);
+        }
         Ok(request)
     }
 }

@@ -1,18 +1,24 @@
-//! Reading what the endpoints' processes use from their Prometheus pages.
+//! Reading what the variants' processes use: from the endpoints' Prometheus pages, from cgroups and
+//! processes of this machine, and from what answers told (ORCA).
 
 use crate::client::{Client, Progress};
 use crate::exposition;
+use crate::local;
 use crate::marks::PROBE_AGENT;
+use crate::orca::{LoadReport, LoadReports};
 use crate::plan::Pool;
 use crate::target::{Target, TlsError};
-use crate::usage::{Reading, Usage};
+use crate::usage::{Answered, Reading, Usage};
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
-use serinus_config::{ResourceSettings, ServiceSettings, Settings};
+use serinus_config::{
+    DEFAULT_MAX_BODY, MetricNames, ResourceSettings, ServiceSettings, Settings, VariantPaths,
+};
 use serinus_models::{Pair, Resources};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -27,10 +33,8 @@ const FRESH_INTERVALS: u32 = 3;
 pub struct ServiceResources {
     /// The service's name.
     pub service: Arc<str>,
-    /// Path of the page.
-    pub path: String,
-    /// Time between two readings.
-    pub interval: Duration,
+    /// Where it is told.
+    pub told: ResourceSettings,
     /// Where stable runs.
     pub stable: Pool,
     /// Where the canary runs, if there is one.
@@ -50,8 +54,7 @@ impl ServiceResources {
         let service = |(service, resources): (&ServiceSettings, &ResourceSettings)| {
             Ok(ServiceResources {
                 service: service.name.as_str().into(),
-                path: resources.scrape.clone(),
-                interval: resources.interval,
+                told: resources.clone(),
                 stable: Pool::of(&service.stable)?,
                 canary: service.canary.as_ref().map(Pool::of).transpose()?,
             })
@@ -62,12 +65,13 @@ impl ServiceResources {
 
 /// Answers how many requests each variant of a service has answered since the start, live and probes
 /// together: what CPU is set against. Called at every reading, so that both cover the same time.
-pub type RequestCounter = Arc<dyn Fn(&str) -> Pair<u64> + Send + Sync>;
+pub type RequestCounter = Arc<dyn Fn(&str) -> Pair<Answered> + Send + Sync>;
 
 /// Owns the readers' tasks; dropping it ends them.
 pub struct ResourceReader {
     services: HashMap<Arc<str>, Reader>,
     requests: RequestCounter,
+    loads: LoadReports,
     epoch: Instant,
 }
 
@@ -79,9 +83,9 @@ struct Reader {
 }
 
 impl ResourceReader {
-    /// A reader of nothing yet.
-    pub fn new(requests: RequestCounter) -> ResourceReader {
-        ResourceReader { services: HashMap::new(), requests, epoch: Instant::now() }
+    /// A reader of nothing yet. `loads` is where load reports come in.
+    pub fn new(requests: RequestCounter, loads: LoadReports) -> ResourceReader {
+        ResourceReader { services: HashMap::new(), requests, loads, epoch: Instant::now() }
     }
 
     /// Reads these services and no others; one that is as before goes on with what it knows. Call it
@@ -101,7 +105,7 @@ impl ResourceReader {
     /// seen since the last call.
     pub fn latest(&self, service: &str) -> Pair<Resources> {
         let Some(reader) = self.services.get(service) else { return Pair::default() };
-        let fresh = reader.settings.interval * FRESH_INTERVALS;
+        let fresh = reader.settings.told.interval * FRESH_INTERVALS;
         let now = self.epoch.elapsed();
         let mut usage = lock(&reader.usage);
         Pair { stable: usage.stable.take(now, fresh), canary: usage.canary.take(now, fresh) }
@@ -111,16 +115,21 @@ impl ResourceReader {
         let usage: Arc<Mutex<Pair<Usage>>> = Arc::default();
         let (shared, wanted) = (usage.clone(), settings.clone());
         let (requests, epoch) = (self.requests.clone(), self.epoch);
+        let loads = wanted.told.orca.then(|| self.loads.of(&wanted.service));
         let mut running = JoinSet::new();
         running.spawn(async move {
-            let mut ticks = tokio::time::interval(wanted.interval);
+            let mut ticks = tokio::time::interval(wanted.told.interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
             loop {
                 ticks.tick().await;
-                let stable = scrape(&wanted.stable, &wanted);
+                let place = |of: fn(&VariantPaths) -> &Option<PathBuf>| Place {
+                    cgroup: of(&wanted.told.cgroup).clone(),
+                    pid_file: of(&wanted.told.pid_file).clone(),
+                };
+                let stable = read(&wanted.stable, place(|paths| &paths.stable), &wanted.told);
                 let canary = async {
                     match &wanted.canary {
-                        Some(pool) => scrape(pool, &wanted).await,
+                        Some(pool) => read(pool, place(|paths| &paths.canary), &wanted.told).await,
                         None => Vec::new(),
                     }
                 };
@@ -128,23 +137,50 @@ impl ResourceReader {
                 let answered = requests(&wanted.service);
                 let now = epoch.elapsed();
                 let mut usage = lock(&shared);
-                usage.stable.read(now, &stable, Some(answered.stable));
-                usage.canary.read(now, &canary, Some(answered.canary));
+                let load = loads.as_ref().map_or_else(Pair::<LoadReport>::default, |loads| Pair {
+                    stable: loads.stable.take(),
+                    canary: loads.canary.take(),
+                });
+                usage.stable.read(now, &stable, Some(answered.stable), &load.stable);
+                usage.canary.read(now, &canary, Some(answered.canary), &load.canary);
             }
         });
         Reader { settings, usage, _running: running }
     }
 }
 
+/// Where a variant runs on this machine, if that is known.
+struct Place {
+    cgroup: Option<PathBuf>,
+    pid_file: Option<PathBuf>,
+}
+
+/// Reads a variant: its place on this machine, else its endpoints' pages.
+async fn read(pool: &Pool, place: Place, told: &ResourceSettings) -> Vec<Reading> {
+    let from = match (place.cgroup, place.pid_file, &told.scrape) {
+        (Some(folder), ..) => {
+            let name = folder.display().to_string();
+            (name, tokio::task::spawn_blocking(move || local::cgroup(&folder)).await)
+        }
+        (None, Some(file), _) => {
+            let name = file.display().to_string();
+            (name, tokio::task::spawn_blocking(move || local::process(&file)).await)
+        }
+        (None, None, Some(path)) => return scrape(pool, path, &told.names, told.interval).await,
+        (None, None, None) => return Vec::new(),
+    };
+    vec![(from.0, from.1.ok().flatten())]
+}
+
 /// Reads every endpoint of a pool at the same time.
-async fn scrape(pool: &Pool, settings: &ServiceResources) -> Vec<Reading> {
+async fn scrape(pool: &Pool, path: &str, names: &MetricNames, interval: Duration) -> Vec<Reading> {
     let mut pages = JoinSet::new();
     for (index, target) in pool.targets.iter().enumerate() {
-        let (target, path) = (target.clone(), settings.path.clone());
-        let patience = settings.interval.min(PATIENCE);
+        let (target, path, names) = (target.clone(), path.to_owned(), names.clone());
+        let patience = interval.min(PATIENCE);
         pages.spawn(async move {
             let page = tokio::time::timeout(patience, page(&target, &path)).await.ok().flatten();
-            (index, page.map(|page| exposition::read(&page)))
+            (index, page.map(|page| exposition::read(&page, &names)))
         });
     }
     let mut readings: Vec<Reading> =
@@ -165,7 +201,8 @@ async fn page(target: &Target, path: &str) -> Option<String> {
         .header(ACCEPT, "text/plain;version=0.0.4")
         .body(Full::new(Bytes::new()))
         .ok()?;
-    let answer = Client::new(target).send(request, &mut Progress::default()).await;
+    let answer =
+        Client::new(target, DEFAULT_MAX_BODY).send(request, &mut Progress::default()).await;
     let answer = answer.inspect_err(|error| tracing::debug!(%error, "no resource figures")).ok()?;
     (answer.status == StatusCode::OK).then(|| String::from_utf8_lossy(&answer.body).into_owned())
 }

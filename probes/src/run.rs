@@ -1,7 +1,11 @@
 //! One run of a probe against one endpoint.
 
+use crate::inputs::Inputs;
 use crate::journey::Journey;
+use crate::marks::Signer;
+use crate::orca::LoadReport;
 use crate::phases::Phases;
+use crate::rows::Row;
 use crate::secrets::Secrets;
 use crate::target::Target;
 use serinus_config::ProbeDefinition;
@@ -19,12 +23,26 @@ pub struct RunContext {
     pub seed: u64,
     /// Behind `secret.*`.
     pub secrets: Arc<Secrets>,
+    /// Behind `row.*`.
+    pub row: Option<Row>,
+    /// Signs every request.
+    pub(crate) signer: Option<Arc<Signer>>,
 }
 
 impl RunContext {
     /// A run of its own, with the random inputs of `seed`.
     pub fn new(seed: u64, secrets: Arc<Secrets>) -> RunContext {
-        RunContext { run: format!("{:016x}", fastrand::u64(..)), seed, secrets }
+        let run = format!("{:016x}", fastrand::u64(..));
+        RunContext { run, seed, secrets, row: None, signer: None }
+    }
+
+    /// A run of `probe` with all that it is given; `turn` says which of its rows.
+    pub fn of(seed: u64, inputs: &Inputs, probe: &str, turn: usize) -> RunContext {
+        RunContext {
+            row: inputs.row(probe, turn),
+            signer: inputs.signer.clone(),
+            ..RunContext::new(seed, inputs.secrets.clone())
+        }
     }
 }
 
@@ -39,8 +57,10 @@ pub struct ProbeRun {
     pub endpoint: String,
     /// The class of the first step that failed, or `ok`.
     pub outcome: Outcome,
-    /// The steps that were begun, in order; the last one is the one that failed, if any did.
+    /// The steps that were begun, in order. After one that failed only those that always run.
     pub steps: Vec<StepRun>,
+    /// The last load that an answer told of (ORCA).
+    pub load: Option<LoadReport>,
 }
 
 /// What came of a step.
@@ -74,7 +94,7 @@ impl ProbeRun {
 
     /// What went wrong, if anything did.
     pub fn failure(&self) -> Option<&str> {
-        self.steps.last()?.failure.as_deref()
+        self.steps.iter().find_map(|step| step.failure.as_deref())
     }
 
     /// What the evaluation wants to know of it.
@@ -85,7 +105,8 @@ impl ProbeRun {
 }
 
 /// Runs a probe once: step after step over one connection, until one fails, all within the
-/// definition's timeout. Never fails itself: what goes wrong is the result.
+/// definition's timeout. Steps that always run then have that time once more. Never fails itself: what
+/// goes wrong is the result.
 pub async fn run_probe(
     definition: &ProbeDefinition,
     target: &Target,
@@ -94,19 +115,25 @@ pub async fn run_probe(
     let deadline = Instant::now() + definition.timeout;
     let mut journey = Journey::new(definition, target, context, deadline);
     let mut steps = Vec::with_capacity(definition.steps.len());
+    let mut outcome = Outcome::Ok;
     for (index, step) in definition.steps.iter().enumerate() {
-        let step = journey.step(index, step).await;
-        let failed = step.outcome != Outcome::Ok;
-        steps.push(step);
-        if failed {
-            break;
+        let has_failed = outcome != Outcome::Ok;
+        if has_failed && !step.always_run {
+            continue;
         }
+        let step = journey.step(index, step).await;
+        if step.outcome != Outcome::Ok && !has_failed {
+            outcome = step.outcome;
+            journey.clean_up_until(Instant::now() + definition.timeout);
+        }
+        steps.push(step);
     }
     ProbeRun {
         probe: definition.name.clone(),
         run: context.run.clone(),
         endpoint: target.endpoint.clone(),
-        outcome: steps.last().map_or(Outcome::Ok, |step| step.outcome),
+        outcome,
         steps,
+        load: journey.load(),
     }
 }

@@ -1,17 +1,19 @@
 //! Every probe, forever, against both variants.
 
-use crate::pace::{Cadence, Pace, Urgency};
+use crate::inputs::Inputs;
+use crate::pace::{Cadence, Due, Pace, Urgency};
 use crate::plan::{Pool, ServiceProbes};
 use crate::run::{ProbeRun, RunContext, run_probe};
 use crate::sameness::{Finding, first_difference, judge};
-use crate::secrets::Secrets;
 use crate::target::Target;
-use serinus_config::ProbeDefinition;
+use serinus_config::{ProbeDefinition, SideEffect};
 use serinus_models::{Pair, ProbeRound};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 /// Rounds kept for a drain that does not come; the oldest go first.
 const MOST_KEPT: usize = 4096;
@@ -25,6 +27,10 @@ pub struct Round {
     pub probe: Arc<str>,
     /// Rounds left out before this one, because the one before took longer than the interval.
     pub left_out: u64,
+    /// Rounds left out before this one, because too many others were going on.
+    pub crowded_out: u64,
+    /// How much later than due it began.
+    pub lag: Duration,
     /// What came of it.
     pub runs: Runs,
 }
@@ -60,6 +66,8 @@ pub struct Scheduler {
     /// Where in its interval the next new probe begins.
     offset: f64,
     hook: RoundHook,
+    /// One for each round that may go on, and how many there are.
+    places: (usize, Arc<Semaphore>),
 }
 
 struct Service {
@@ -103,7 +111,8 @@ struct Shared {
 struct Aim {
     stable: Pool,
     canary: Option<Pool>,
-    secrets: Arc<Secrets>,
+    inputs: Inputs,
+    places: Arc<Semaphore>,
 }
 
 impl Scheduler {
@@ -111,19 +120,25 @@ impl Scheduler {
     pub fn new(seed: u64, hook: RoundHook) -> Scheduler {
         let mut generator = fastrand::Rng::with_seed(seed);
         let offset = generator.f64();
-        Scheduler { services: HashMap::new(), generator, offset, hook }
+        let places = (0, Arc::new(Semaphore::new(0)));
+        Scheduler { services: HashMap::new(), generator, offset, hook, places }
     }
 
     /// Runs these services' probes and no others. A probe that is defined as before goes on
     /// undisturbed, with the new endpoints from its next round on. Rounds of another pair of versions or
     /// endpoints are forgotten. Call it within a tokio runtime.
-    pub fn apply(&mut self, services: &[ServiceProbes], secrets: &Arc<Secrets>) {
+    pub fn apply(&mut self, services: &[ServiceProbes], inputs: impl Into<Inputs>) {
+        let inputs: Inputs = inputs.into();
+        if self.places.0 != inputs.concurrency {
+            self.places = (inputs.concurrency, Arc::new(Semaphore::new(inputs.concurrency)));
+        }
         self.services.retain(|name, _| services.iter().any(|wanted| wanted.service == *name));
         for wanted in services {
             let aim = Aim {
                 stable: wanted.stable.clone(),
                 canary: wanted.canary.clone(),
-                secrets: secrets.clone(),
+                inputs: inputs.clone(),
+                places: self.places.1.clone(),
             };
             let mut service = match self.services.remove(&wanted.service) {
                 Some(service) => {
@@ -176,7 +191,7 @@ impl Scheduler {
         self.offset = (self.offset + GOLDEN).fract();
         let offset = self.offset;
         let Definition { probe, plain } = definition.clone();
-        let cadence = Cadence { interval: probe.interval, suspicion_only: plain };
+        let cadence = Cadence::of(&probe, plain);
         let mut pace =
             Pace::new(cadence, offset, self.generator.fork(), service.urgency.subscribe());
         let mut generator = self.generator.fork();
@@ -185,9 +200,15 @@ impl Scheduler {
         let shared = service.shared.clone();
         let mut running = JoinSet::new();
         running.spawn(async move {
-            while let Some(left_out) = pace.next().await {
-                shared.round(&probe, turn, left_out, &mut generator).await;
-                turn = turn.wrapping_add(1);
+            let mut missed = Missed::default();
+            while let Some(due) = pace.next().await {
+                missed.left_out += due.left_out;
+                if shared.round(&probe, turn, due, missed, &mut generator).await {
+                    turn = turn.wrapping_add(1);
+                    missed = Missed::default();
+                } else {
+                    missed.crowded_out += 1;
+                }
             }
         });
         Task { definition, _running: running }
@@ -202,6 +223,13 @@ fn definitions(service: &ServiceProbes) -> impl Iterator<Item = Definition> {
     probes.chain(plain.map(|probe| Definition { probe: probe.clone(), plain: true }))
 }
 
+/// Rounds that did not take place since the last one that did.
+#[derive(Debug, Clone, Copy, Default)]
+struct Missed {
+    left_out: u64,
+    crowded_out: u64,
+}
+
 impl Shared {
     fn aim_at(&self, aim: Aim) {
         let mut now = lock(&self.aim);
@@ -211,23 +239,29 @@ impl Shared {
         *now = Arc::new(aim);
     }
 
-    /// One round, from both requests going out to both results being kept.
+    /// One round, from both requests going out to both results being kept. False where there was no place
+    /// for it: what waits for long says nothing of the moment for which it was meant, and holds up others.
     async fn round(
         &self,
         probe: &Arc<ProbeDefinition>,
         turn: usize,
-        left_out: u64,
+        due: Due,
+        missed: Missed,
         generator: &mut fastrand::Rng,
-    ) {
+    ) -> bool {
         let aim = lock(&self.aim).clone();
-        let Some(stable) = aim.stable.turn(turn) else { return };
+        let Ok(Ok(_place)) = timeout(due.patience, aim.places.acquire()).await else {
+            return false;
+        };
+        let lag = Instant::now().saturating_duration_since(due.at);
+        let Some(stable) = aim.stable.turn(turn) else { return true };
         let canary = aim.canary.as_ref().and_then(|pool| pool.turn(turn));
         let seed = generator.u64(..);
         // Tasks of their own: run at the same time, and a panic in one costs this round alone.
         let mut tasks = JoinSet::new();
         let mut launch = |canary: bool, target: &Target| {
             let (probe, target) = (probe.clone(), target.clone());
-            let context = RunContext::new(seed, aim.secrets.clone());
+            let context = RunContext::of(seed, &aim.inputs, &probe.name, turn);
             tasks.spawn(async move { (canary, run_probe(&probe, &target, &context).await) });
         };
         let mut targets: Vec<(bool, &Target)> =
@@ -244,8 +278,10 @@ impl Shared {
         }
         let runs = match (runs.stable, runs.canary, canary.is_some()) {
             (Some(of_stable), Some(mut of_canary), _) => {
-                if let Some(step) = first_difference(&of_stable, &of_canary) {
-                    let context = RunContext::new(seed, aim.secrets.clone());
+                let repeatable = probe.side_effect != SideEffect::Charges;
+                let difference = first_difference(&of_stable, &of_canary);
+                if let Some(step) = difference.filter(|_| repeatable) {
+                    let context = RunContext::of(seed, &aim.inputs, &probe.name, turn);
                     let again = run_probe(probe, stable, &context).await;
                     if let Finding::Noise(step) = judge(step, &of_stable, &again, &mut of_canary) {
                         let (probe, step) = (&*probe.name, step + 1);
@@ -260,7 +296,7 @@ impl Shared {
             }
             (Some(stable), None, false) => Runs::StableOnly(stable),
             // Half a pair says nothing about the difference.
-            _ => return,
+            _ => return true,
         };
         if let Runs::Both(pair) = &runs {
             self.keep(
@@ -274,9 +310,12 @@ impl Shared {
         (self.hook)(&Round {
             service: self.service.clone(),
             probe: probe.name.clone(),
-            left_out,
+            left_out: missed.left_out,
+            crowded_out: missed.crowded_out,
+            lag,
             runs,
         });
+        true
     }
 
     /// Keeps a round for the drain, if it was aimed at what is there now.

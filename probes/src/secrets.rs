@@ -49,14 +49,17 @@ impl Secrets {
     /// Secrets from names and values.
     pub fn new(values: impl IntoIterator<Item = (String, String)>) -> Secrets {
         let values: BTreeMap<String, String> = values.into_iter().collect();
-        let mut shown: Vec<String> = values
-            .values()
-            .flat_map(|value| forms(value))
-            .filter(|form| !form.is_empty())
-            .collect();
-        shown.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        shown.dedup();
-        Secrets { values, shown }
+        let told: Vec<String> = values.values().cloned().collect();
+        Secrets { values, shown: Vec::new() }.hiding(told)
+    }
+
+    /// These values, which have no name here, are redacted as well.
+    pub(crate) fn hiding(mut self, values: Vec<String>) -> Secrets {
+        let forms = values.iter().flat_map(|value| forms(value)).filter(|form| !form.is_empty());
+        self.shown.extend(forms);
+        self.shown.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        self.shown.dedup();
+        self
     }
 
     /// Looks up secrets by `(name, probe)`: `secret.shop_password` is `SERINUS_SECRET_SHOP_PASSWORD`,

@@ -1,5 +1,6 @@
-//! `{{ ... }}` in probe definitions: captures, `secret.NAME` and `random.*`.
+//! `{{ ... }}` in probe definitions: captures, `secret.NAME`, `row.COLUMN` and `random.*`.
 
+use crate::rows::Row;
 use crate::secrets::Secrets;
 use minijinja::value::{Object, Serde, Value as Jinja, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior};
@@ -21,12 +22,20 @@ pub(crate) struct Templates {
 
 impl Templates {
     /// `seed` decides everything `random.*` gives, in the order in which it is asked for.
-    pub(crate) fn new(captures: &Map<String, Value>, secrets: &Arc<Secrets>, seed: u64) -> Self {
+    pub(crate) fn new(
+        captures: &Map<String, Value>,
+        secrets: &Arc<Secrets>,
+        row: Option<&Row>,
+        seed: u64,
+    ) -> Self {
         let mut names: BTreeMap<String, Jinja> = captures
             .iter()
             .map(|(name, value)| (name.clone(), Jinja::from(Serde(value))))
             .collect();
         names.insert("secret".to_owned(), Jinja::from_object(SecretNames(secrets.clone())));
+        if let Some(row) = row {
+            names.insert("row".to_owned(), Jinja::from(Serde(row.values())));
+        }
         let random = Random(Mutex::new(fastrand::Rng::with_seed(seed)));
         names.insert("random".to_owned(), Jinja::from_object(random));
         Templates { names: Jinja::from(names) }
@@ -123,7 +132,8 @@ impl Object for SecretNames {
     }
 }
 
-/// `random.uuid`, `random.int(low, high)`, `random.hex(digits)`: a new value at each mention.
+/// `random.uuid`, `random.int(low, high)`, `random.hex(digits)`, `random.letters(number)` and
+/// `random.choice(one, other, ...)`: a new value at each mention.
 #[derive(Debug)]
 struct Random(Mutex<fastrand::Rng>);
 
@@ -162,6 +172,20 @@ impl Object for Random {
                 let hex: String = (0..digits).map(|_| generator.digit(16)).collect();
                 Ok(Jinja::from(hex))
             }
+            "letters" => {
+                let (number,): (usize,) = from_args(args)?;
+                if number > LONGEST_HEX {
+                    let text = format!("random.letters({number}): at most {LONGEST_HEX}");
+                    return Err(Error::new(ErrorKind::InvalidOperation, text));
+                }
+                let mut generator = self.generator();
+                let letters: String = (0..number).map(|_| generator.lowercase()).collect();
+                Ok(Jinja::from(letters))
+            }
+            "choice" => match self.generator().choice(args) {
+                Some(chosen) => Ok(chosen.clone()),
+                None => Err(Error::new(ErrorKind::MissingArgument, "random.choice() of what?")),
+            },
             "uuid" => {
                 let () = from_args(args)?;
                 Ok(self.uuid())
@@ -169,7 +193,7 @@ impl Object for Random {
             _ => Err(Error::new(
                 ErrorKind::UnknownMethod,
                 format!(
-                    "random.{method}: there are random.uuid, random.int(low, high) and random.hex(digits)"
+                    "random.{method}: there are random.uuid, random.int(low, high), random.hex(digits), random.letters(number) and random.choice(one, other)"
                 ),
             )),
         }
@@ -200,7 +224,7 @@ mod tests {
     fn templates(seed: u64) -> Templates {
         let captures = json!({ "token": "abc", "id": 17, "user": { "name": "ann" } });
         let secrets = Secrets::new([("key".to_owned(), "s3cret".to_owned())]);
-        Templates::new(captures.as_object().unwrap(), &Arc::new(secrets), seed)
+        Templates::new(captures.as_object().unwrap(), &Arc::new(secrets), None, seed)
     }
 
     #[test]
@@ -213,7 +237,7 @@ mod tests {
     #[test]
     fn html_in_values_is_not_escaped() {
         let captures = json!({ "page": "<a&b>" });
-        let templates = Templates::new(captures.as_object().unwrap(), &Arc::default(), 1);
+        let templates = Templates::new(captures.as_object().unwrap(), &Arc::default(), None, 1);
         assert_eq!(templates.text("{{ page }}").unwrap(), "<a&b>");
     }
 
@@ -258,6 +282,18 @@ mod tests {
             let pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$";
             assert!(regex::Regex::new(pattern).unwrap().is_match(&uuid), "{uuid}");
         }
+    }
+
+    #[test]
+    fn letters_and_choices_are_of_what_was_asked_for() {
+        for seed in 0..50 {
+            let letters = templates(seed).text("{{ random.letters(12) }}").unwrap();
+            assert!(letters.len() == 12 && letters.bytes().all(|b| b.is_ascii_lowercase()));
+            let chosen = templates(seed).json(&json!("{{ random.choice(1, 'two') }}")).unwrap();
+            assert!(chosen == json!(1) || chosen == json!("two"), "{chosen}");
+        }
+        let error = templates(1).text("{{ random.choice() }}").unwrap_err();
+        assert!(error.contains("of what?"), "{error}");
     }
 
     #[test]

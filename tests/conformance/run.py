@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -61,7 +62,8 @@ def keep(folder, out, suite):
     for file in folder.rglob("*"):
         wanted = file.suffix in (".md", ".txt") or file.name in ("mutated.json", "websocket.json")
         if file.is_file() and wanted and file.stat().st_size < 200_000 and suite != "varnish":
-            (out / f"{suite}-{file.name}").write_bytes(file.read_bytes())
+            text = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]", b"", file.read_bytes())  # without colours
+            (out / f"{suite}-{file.name}").write_bytes(text)
 
 
 main()

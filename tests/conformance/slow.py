@@ -27,12 +27,12 @@ class Visitor(threading.Thread):
         self.port, self.served, self.failed, self.longest, self.over = port, 0, [], 0.0, False
 
     def run(self):
-        request = b"GET /visitor HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        request = b"GET / HTTP/1.1\r\nHost: visitor.test\r\nConnection: close\r\n\r\n"
         while not self.over:
             began = time.monotonic()
-            answer = lab.exchange(self.port, request, wait=5)
+            answer = lab.exchange(self.port, request, wait=10)
             self.longest = max(self.longest, time.monotonic() - began)
-            if answer.startswith(b"HTTP/1.1 200"):
+            if answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"ok\n"):
                 self.served += 1
             else:
                 self.failed.append(answer[:60])
@@ -44,11 +44,14 @@ def run(out):
     if not tool:
         return "slowhttptest is not installed: left out", []
     folder = pathlib.Path(out)
-    recorder = side_by_side.Recorder()
+    # Longer than sockets buffer, so that a client that reads slowly is one.
+    large = side_by_side.Recorder(b"x" * 4_000_000)
+    # The visitor has an upstream that the slow ones do not keep busy.
+    small = side_by_side.Recorder()
     port = lab.free_port()
     faults, told = [], []
     timeouts = 'header_timeout = "3s"\nlimits = { body_timeout = "3s", send_timeout = "3s" }'
-    with lab.Proxy(folder, {"web": (port, timeouts)}, {"any": (recorder.port, "")}) as proxy:
+    with lab.Proxy(folder, {"web": (port, timeouts)}, {"any": (large.port, ""), "visitor.test": (small.port, "")}) as proxy:
         before = proxy.descriptors()
         for mode, arguments in MODES.items():
             visitor = Visitor(port)

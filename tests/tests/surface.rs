@@ -177,3 +177,53 @@ async fn the_metrics_page_has_the_promised_names_and_no_label_per_request() {
         None => println!("promtool is not installed: its check was left out"),
     }
 }
+
+const SITE: &str = "[listener.web]\naddress = \"127.0.0.1:1\"\n[route.shop]\nservice = \"shop\"\n[service.shop.stable]\nendpoints = [\"127.0.0.1:1\"]\n";
+
+#[tokio::test]
+async fn probes_are_linted_with_a_telling_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("serinus.toml");
+    let file = config.to_str().unwrap();
+    let write = |probe: &str| std::fs::write(&config, format!("{SITE}{probe}")).unwrap();
+    write(
+        "[probe.home]\nservice = \"shop\"\n[[probe.home.step]]\nget = \"/\"\nexpect = { body_contains = \"cart\" }\n",
+    );
+    let (code, output, errors) = command(&["probe", "lint", "--config", file]).await;
+    assert_eq!((code, output.as_str()), (0, "1 probe looked at, nothing to say\n"), "{errors}");
+    write(
+        "[probe.home]\nservice = \"shop\"\n[[probe.home.step]]\nget = \"/\"\nexpect = { css = [{ selector = \"li:nth-child(2)\" }] }\n",
+    );
+    let (code, output, _) = command(&["probe", "lint", "home", "--config", file]).await;
+    assert_eq!(code, 1);
+    assert!(
+        output.starts_with("probe home: step 1 `get /`: `li:nth-child(2)` goes by position"),
+        "{output}"
+    );
+    let (code, _, errors) = command(&["probe", "lint", "away", "--config", file]).await;
+    assert!(code == 1 && errors.contains("there is no probe 'away'"), "{errors}");
+}
+
+#[tokio::test]
+async fn probes_are_suggested_from_the_log_of_another_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, log) = (folder.path().join("serinus.toml"), folder.path().join("access.log"));
+    std::fs::write(&config, SITE).unwrap();
+    let line = |path: &str| {
+        format!(
+            "1.2.3.4 - - [26/Nov/2026:14:00:00 +0000] \"GET {path} HTTP/1.1\" 200 9 \"-\" \"-\"\n"
+        )
+    };
+    let text = [line("/").repeat(90), line("/product/7?session=s3cret").repeat(30)].concat();
+    std::fs::write(&log, text).unwrap();
+    let (config, log) = (config.to_str().unwrap(), log.to_str().unwrap());
+    let arguments = ["probe", "suggest", "--config", config, "--access-log", log];
+    let (code, output, errors) = command(&arguments).await;
+    assert_eq!(code, 0, "{errors}");
+    assert!(output.contains("get = \"/product/7\"") && !output.contains("s3cret"), "{output}");
+    std::fs::write(config, format!("{SITE}{output}")).unwrap();
+    let (code, output, errors) = command(&["check", "--config", config]).await;
+    assert_eq!(code, 0, "{output}{errors}");
+    std::fs::write(log, "nothing\n").unwrap();
+    assert_eq!(command(&arguments).await.0, 1);
+}

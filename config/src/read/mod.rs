@@ -8,6 +8,7 @@ mod listener;
 mod listener_tls;
 mod names;
 mod probe;
+mod probing;
 mod rollout;
 mod route;
 mod rule;
@@ -38,12 +39,16 @@ table! {
         admin: server::AdminFile = {},
         /// What is logged, to standard error.
         log: server::LogFile = {},
+        /// Learning from what became of releases.
+        learning: server::LearningFile = {},
         /// Sockets that accept requests, by name.
         listener: Map<Name, listener::ListenerFile> = {},
         /// What leads requests to services, by name.
         route: Map<Name, route::RouteFile> = {},
         /// Applications with their versions, by name.
         service: Map<Name, service::ServiceFile> = {},
+        /// What concerns all probes together.
+        probing: probing::ProbingFile = {},
         /// Synthetic transactions that watch services, by name.
         probe: Map<Name, probe::ProbeFile> = {},
     }
@@ -221,9 +226,11 @@ fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Set
         server: root.server?.value.settle(&surroundings)?,
         admin,
         log: root.log?.value.settle(&surroundings, reader)?,
+        learning: root.learning?.value.settle()?,
         listeners: listeners.into_iter().map(|at| at.value).collect(),
         routes,
         services,
+        probing: root.probing?.value.settle()?,
         probes,
         hash: String::new(),
         warnings: Vec::new(),

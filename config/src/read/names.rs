@@ -7,12 +7,12 @@ use crate::suggest::{did_you_mean, listed};
 use std::collections::BTreeSet;
 
 /// What `random` offers.
-const RANDOM: [&str; 3] = ["uuid", "int", "hex"];
+const RANDOM: [&str; 5] = ["uuid", "int", "hex", "letters", "choice"];
 
 /// Words that a template takes for something else.
-const TAKEN: [&str; 13] = [
-    "secret", "random", "true", "false", "none", "not", "and", "or", "in", "is", "if", "else",
-    "loop",
+const TAKEN: [&str; 14] = [
+    "secret", "random", "row", "true", "false", "none", "not", "and", "or", "in", "is", "if",
+    "else", "loop",
 ];
 
 /// The name under which a step keeps a value.
@@ -40,6 +40,29 @@ impl Text for CaptureName {
     }
 }
 
+/// The name of a secret, as after `secret.`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SecretName(pub(crate) String);
+
+impl Text for SecretName {
+    const WHAT: &'static str = "the name of a secret";
+    const EXAMPLE: &'static str = "\"probe_key\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if is_identifier(text) {
+            return Ok(SecretName(text.to_owned()));
+        }
+        let message = format!("\"{}\" cannot be the name of a secret", text.escape_debug());
+        let help =
+            "write the name alone: \"probe_key\"; its value comes from SERINUS_SECRET_PROBE_KEY";
+        Err(fault(message, help))
+    }
+
+    fn schema() -> serde_json::Value {
+        CaptureName::schema()
+    }
+}
+
 fn is_identifier(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -52,9 +75,16 @@ pub(crate) struct Names {
     /// Captures of a step could not be read: nothing can be said of unknown names.
     uncertain: bool,
     secrets: BTreeSet<String>,
+    /// There is a file of rows.
+    has_rows: bool,
 }
 
 impl Names {
+    /// Before the first step; `has_rows`: the probe has a file of rows.
+    pub(crate) fn new(has_rows: bool) -> Names {
+        Names { has_rows, ..Names::default() }
+    }
+
     /// Adds what a step captures.
     pub(crate) fn capture<V>(&mut self, captures: Option<&Map<CaptureName, V>>) {
         match captures {
@@ -73,6 +103,7 @@ impl Names {
             let found = match first {
                 "secret" => self.secret(second),
                 "random" => random(second),
+                "row" => self.row(second),
                 _ => self.captured(first),
             };
             if let Err(fault) = found {
@@ -94,6 +125,16 @@ impl Names {
         let help =
             "write {{ secret.shop_password }}; its value comes from SERINUS_SECRET_SHOP_PASSWORD";
         Err(fault("which secret?", help))
+    }
+
+    fn row(&self, column: &str) -> Result<(), Fault> {
+        match (self.has_rows, column) {
+            (false, _) => {
+                Err(fault("this probe has no rows", "add data = \"FILE.csv\" (or .json) to it"))
+            }
+            (true, "") => Err(fault("which column of the row?", "write {{ row.user }}")),
+            (true, _) => Ok(()),
+        }
     }
 
     fn captured(&self, name: &str) -> Result<(), Fault> {
@@ -120,11 +161,14 @@ fn random(name: &str) -> Result<(), Fault> {
         return Ok(());
     }
     if name.is_empty() {
-        return Err(fault("random what?", "write random.uuid, random.int(1, 6) or random.hex(16)"));
+        return Err(fault(
+            "random what?",
+            "write random.uuid, random.int(1, 6), random.hex(16), random.letters(8) or random.choice(\"a\", \"b\")",
+        ));
     }
     let help = match did_you_mean(name, RANDOM) {
         Some(meant) => format!("did you mean 'random.{meant}'?"),
-        None => "write random.uuid, random.int(1, 6) or random.hex(16)".to_owned(),
+        None => "write random.uuid, random.int(1, 6), random.hex(16), random.letters(8) or random.choice(\"a\", \"b\")".to_owned(),
     };
     Err(fault(format!("there is no 'random.{name}'"), help))
 }

@@ -2,13 +2,15 @@
 
 use crate::collection::Map;
 use crate::net::{HostHeader, Name};
-use crate::number::Length;
-use crate::probe::ProbeDefinition;
+use crate::number::{Length, Whole};
+use crate::probe::{ProbeDefinition, SideEffect};
 use crate::read::Surroundings;
 use crate::read::names::Names;
+use crate::read::probing::{SeasonFile, seasons};
 use crate::read::step::StepFile;
 use crate::reader::{At, Reader, fault};
 use crate::table::table;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 table! {
@@ -23,6 +25,15 @@ table! {
         interval: Length = "5s",
         /// For all steps of one run.
         timeout: Length = "5s",
+        /// What a run leaves behind: "safe" (it may run ten times as often under suspicion),
+        /// "creates" (twice as often at most) or "charges" (never more often, never repeated).
+        side_effect: SideEffect = "safe",
+        /// File of rows, CSV with a header or a JSON list: each round takes the next as {{ row.COLUMN }}.
+        data: PathBuf,
+        /// Times of the week with a pace of their own; the first that fits counts.
+        seasons: Vec<At<SeasonFile>>,
+        /// The most that is read of one body, in bytes.
+        max_body: Whole<1024, 67108864> = 1048576,
         /// Requests, in order.
         @required step: Vec<At<StepFile>>,
     }
@@ -66,10 +77,19 @@ fn probe(
         let help = format!("add tls = true to [service.{}], or leave it out", service.value.0);
         reader.fault::<()>(&days.key, fault(message, help));
     }
-    let mut names = Names::default();
+    let mut names = Names::new(file.present.contains(&"data"));
     let mut settled = Vec::new();
     for (position, step) in steps.value.into_iter().enumerate() {
         settled.push(step.value.settle(&step.span, position == 0, timeout, &mut names, reader));
+    }
+    let seasons = seasons(file.seasons, reader);
+    let side_effect = file.side_effect?;
+    let settled = settled.into_iter().collect::<Option<Vec<_>>>()?;
+    let compares = settled.iter().any(|step| step.expect.same_as_stable.is_some());
+    if side_effect.value == SideEffect::Charges && compares {
+        let message = "same_as_stable asks stable a second time where the answers differ";
+        let help = "a journey that charges is never repeated: compare with rules instead";
+        return reader.fault(&side_effect.span, fault(message, help));
     }
     let service = file.service?.value.0;
     Some(ProbeDefinition {
@@ -81,7 +101,11 @@ fn probe(
         service,
         interval: file.interval?.value.0,
         timeout,
-        steps: settled.into_iter().collect::<Option<_>>()?,
+        side_effect: side_effect.value,
+        data: file.data.map(|at| surroundings.path(&at.value)),
+        seasons: seasons?,
+        max_body: file.max_body?.value.0 as usize,
+        steps: settled,
         secrets: names.into_secrets(),
     })
 }

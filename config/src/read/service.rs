@@ -6,11 +6,13 @@ use crate::number::Length;
 use crate::read::Surroundings;
 use crate::read::rollout::RolloutFile;
 use crate::read::transport::{Transport, UpstreamTls};
-use crate::reader::{At, Reader, fault};
+use crate::reader::{At, Fault, Reader, Text, fault};
 use crate::settings::{
-    PoolSettings, ResourceSettings, ServiceSettings, TimeoutSettings, UpstreamProtocol,
+    MetricNames, PoolSettings, ResourceSettings, ServiceSettings, TimeoutSettings,
+    UpstreamProtocol, VariantPaths,
 };
 use crate::table::table;
+use std::path::PathBuf;
 
 table! {
     /// An application with the version that users have, and one on trial.
@@ -66,10 +68,66 @@ table! {
 table! {
     /// Where endpoints tell what they use.
     ResourcesFile {
-        /// Path of a Prometheus page at every endpoint.
-        scrape: PathPrefix = "/metrics",
+        /// Path of a Prometheus page at every endpoint; "/metrics" where nothing else is named here.
+        scrape: PathPrefix,
+        /// What the page's series are called, where not as usual.
+        names: MetricNamesFile = {},
+        /// Read `endpoint-load-metrics` (ORCA) of answers, and take it off before clients.
+        orca: bool = false,
+        /// Folder of a cgroup (v2) on this machine, for each variant.
+        cgroup: VariantPathsFile = {},
+        /// File with a process id of this machine, for each variant.
+        pid_file: VariantPathsFile = {},
         /// Time between two readings.
         interval: Length = "5s",
+    }
+}
+
+table! {
+    /// Names of series on a Prometheus page.
+    MetricNamesFile {
+        /// CPU seconds, a counter; usually process_cpu_seconds_total or container_cpu_usage_seconds_total.
+        cpu: MetricName,
+        /// Bytes of memory; usually process_resident_memory_bytes or container_memory_working_set_bytes.
+        memory: MetricName,
+        /// Start in Unix seconds; usually process_start_time_seconds or container_start_time_seconds.
+        start: MetricName,
+        /// Bytes received, a counter; usually process_network_receive_bytes_total or container_network_receive_bytes_total.
+        received: MetricName,
+        /// Bytes sent, a counter; usually process_network_transmit_bytes_total or container_network_transmit_bytes_total.
+        sent: MetricName,
+    }
+}
+
+table! {
+    /// A path for each variant.
+    VariantPathsFile {
+        /// Of the version that users have.
+        stable: PathBuf,
+        /// Of the version on trial.
+        canary: PathBuf,
+    }
+}
+
+/// The name of a series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MetricName(String);
+
+impl Text for MetricName {
+    const WHAT: &'static str = "the name of a series";
+    const EXAMPLE: &'static str = "\"process_cpu_seconds_total\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let first = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';
+        if text.starts_with(first) && text.chars().all(|c| first(c) || c.is_ascii_digit()) {
+            return Ok(MetricName(text.to_owned()));
+        }
+        let message = format!("\"{}\" cannot be the name of a series", text.escape_debug());
+        Err(fault(message, "write the name alone, without labels: \"process_cpu_seconds_total\""))
+    }
+
+    fn schema() -> serde_json::Value {
+        serde_json::json!({ "type": "string", "pattern": "^[A-Za-z_:][A-Za-z0-9_:]*$" })
     }
 }
 
@@ -119,7 +177,7 @@ fn service(
     let rollout = file.rollout?.value.settle(on_trial, probed, reader);
     let timeouts = file.timeouts?.value.settle();
     let resources = match file.resources {
-        Some(resources) => Some(resources.value.settle()?),
+        Some(resources) => Some(resources.value.settle(surroundings, reader)?),
         None => None,
     };
     let rollout = rollout?;
@@ -205,7 +263,51 @@ impl TimeoutsFile {
 }
 
 impl ResourcesFile {
-    fn settle(self) -> Option<ResourceSettings> {
-        Some(ResourceSettings { scrape: self.scrape?.value.0, interval: self.interval?.value.0 })
+    fn settle(self, surroundings: &Surroundings, reader: &mut Reader) -> Option<ResourceSettings> {
+        let pid_span = self.pid_file.as_ref()?.key.clone();
+        let cgroup = self.cgroup?.value.settle(surroundings);
+        let pid_file = self.pid_file?.value.settle(surroundings);
+        let twice = cgroup.stable.is_some() && pid_file.stable.is_some()
+            || cgroup.canary.is_some() && pid_file.canary.is_some();
+        if twice {
+            let help = "name a cgroup or a pid_file for a variant, not both";
+            return reader.fault(&pid_span, fault("this variant has a cgroup already", help));
+        }
+        let orca = self.orca?.value;
+        let told_otherwise =
+            orca || cgroup != VariantPaths::default() || pid_file != VariantPaths::default();
+        let usual = (!told_otherwise).then(|| "/metrics".to_owned());
+        Some(ResourceSettings {
+            scrape: match (self.scrape, self.present.contains(&"scrape")) {
+                (Some(path), _) => Some(path.value.0),
+                (None, true) => return None,
+                (None, false) => usual,
+            },
+            names: self.names?.value.settle(),
+            orca,
+            cgroup,
+            pid_file,
+            interval: self.interval?.value.0,
+        })
+    }
+}
+
+impl VariantPathsFile {
+    fn settle(self, surroundings: &Surroundings) -> VariantPaths {
+        let path = |at: Option<At<PathBuf>>| at.map(|at| surroundings.path(&at.value));
+        VariantPaths { stable: path(self.stable), canary: path(self.canary) }
+    }
+}
+
+impl MetricNamesFile {
+    fn settle(self) -> MetricNames {
+        let name = |at: Option<At<MetricName>>| at.map(|at| at.value.0);
+        MetricNames {
+            cpu: name(self.cpu),
+            memory: name(self.memory),
+            start: name(self.start),
+            received: name(self.received),
+            sent: name(self.sent),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::collection::Map;
 use crate::net::HeaderName;
+use crate::number::Length;
 use crate::pattern::{AnyJson, CssSelector, RequestPath, TemplateText};
 use crate::probe::{Action, Body, Step, Template};
 use crate::read::capture::CaptureFile;
@@ -42,6 +43,10 @@ table! {
         body: TemplateText,
         /// Headers to send, by name.
         headers: Map<HeaderName, TemplateText>,
+        /// Run also after a step that failed: it cleans up.
+        always_run: bool = false,
+        /// For this step alone, within the probe's timeout.
+        timeout: Length,
         /// What must come back.
         expect: ExpectFile = {},
         /// Values to keep for later steps, by name.
@@ -91,6 +96,11 @@ impl StepFile {
                 reader.warn(&value.span, message);
             }
         }
+        let own = self.timeout.take();
+        if let Some(own) = own.as_ref().filter(|own| own.value.0 > timeout) {
+            reader.warn(&own.span, "the probe's timeout comes first");
+        }
+        let always_run = self.always_run.take()?.value;
         let expect = self.expect?.value.settle(timeout, names, reader);
         let known = self.capture.as_ref().map(|at| &at.value);
         names.capture(known);
@@ -109,6 +119,8 @@ impl StepFile {
                 .collect(),
             expect: expect?,
             captures: captures.into_iter().collect::<Option<_>>()?,
+            always_run,
+            timeout: own.map(|own| own.value.0),
         })
     }
 

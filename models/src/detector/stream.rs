@@ -119,7 +119,13 @@ pub(super) fn live_counts(
         canary: Count::new(samples.canary.outcomes.total(), count(&samples.canary)),
     };
     let mut counts = [Pair::default(); LIVE_EVENTS.len()];
-    counts[0] = by_class(|sample| sample.outcomes.failures());
+    // Where users are known, they are the unit: what repeats itself is neither a failure nor a trial.
+    let by_user = |sample: &Sample| {
+        let repeated = u64::from(sample.repeated);
+        let (total, failures) = (sample.outcomes.total(), sample.outcomes.failures());
+        Count::new(total.saturating_sub(repeated), failures.saturating_sub(repeated))
+    };
+    counts[0] = Pair { stable: by_user(&samples.stable), canary: by_user(&samples.canary) };
     counts[1] = by_class(|sample| sample.outcomes.of(Outcome::ClientError));
     let timed =
         Pair { stable: samples.stable.latency.total(), canary: samples.canary.latency.total() };

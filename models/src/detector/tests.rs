@@ -168,3 +168,16 @@ fn what_came_at_another_weight_is_another_stratum() {
     }
     assert!(detector.e_value() <= 1.0, "{}", detector.e_value());
 }
+
+#[test]
+fn one_user_who_fails_again_and_again_is_one_witness() {
+    let failing = |repeated| {
+        watch((0..30).map(|_| {
+            let mut tick = second(&[(0, 8, 0)]);
+            tick.live[0].samples.canary.repeated = repeated;
+            tick
+        }))
+    };
+    assert!(failing(8).e_value() < 2.0, "{}", failing(8).e_value());
+    assert!(failing(0).e_value() > 1e6);
+}

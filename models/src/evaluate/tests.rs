@@ -40,6 +40,8 @@ fn calm() -> CanaryEvidence {
         slow_lately: Pair { stable: (170, 17), canary: (20, 2) },
         shared_ago: None,
         latency: Pair::<Quantiles>::default(),
+        resources: Pair::default(),
+        guards: Vec::new(),
         worse_lately: false,
         seen_in_stage: 100,
         stage_age: Duration::from_secs(90),
@@ -189,4 +191,17 @@ fn everybody_on_the_canary_is_judged_by_stables_past_if_there_is_one() {
     };
     check(&full, Verdict::InsufficientEvidence, "no_telemetry");
     check(&CanaryEvidence { historical: true, ..calm() }, Verdict::Continue, "historical_control");
+}
+
+#[test]
+fn a_guard_holds_what_is_otherwise_well_and_never_more() {
+    let reason = Reason::new("resources", "memory grows");
+    let guarded = CanaryEvidence { guards: vec![reason.clone()], ..calm() };
+    let evaluation = check(&guarded, Verdict::Hold, "resources");
+    assert_eq!(evaluation.reasons.len(), 2);
+    let few = CanaryEvidence { seen_in_stage: 9, ..guarded.clone() };
+    let verdict = evaluate_deployment(&few, &baseline(), &settings(), None).verdict;
+    assert_eq!(verdict, Verdict::InsufficientEvidence);
+    let suspected = CanaryEvidence { guards: vec![reason], ..suspected(5000.0, false, false) };
+    check(&suspected, Verdict::Withdraw, "anomaly");
 }

@@ -10,6 +10,7 @@ use crate::evaluate::{evaluate_deployment, is_failing_too, outage_above};
 use crate::evaluation::{Evaluation, Event, EventEvidence};
 use crate::evidence::{CanaryEvidence, Suspicion};
 use crate::features::{FeatureVector, View, cpu_ratio, extract};
+use crate::guard::Guard;
 
 use crate::kernel::Count;
 use crate::label::LabelEvidence;
@@ -49,6 +50,7 @@ pub struct Evaluator {
     probe_latency: Pair<LatencyWindow>,
     cpu: Trend,
     memory: Trend,
+    guard: Guard,
     exposure: Exposure,
     historical: bool,
     stage_began: Timestamp,
@@ -77,6 +79,7 @@ impl Evaluator {
             probe_latency: window(),
             cpu: Trend::default(),
             memory: Trend::default(),
+            guard: Guard::default(),
             exposure: Exposure { weight: 0.0, withdrawn: false },
             historical: false,
             stage_began: deployed,
@@ -107,6 +110,7 @@ impl Evaluator {
         self.course.advance(now, &self.recent);
         self.take_latencies(now, tick);
         self.take_resources(tick);
+        self.guard.take(now, &tick.resources);
         self.seen_in_stage += seen.failures().canary.trials;
         self.follow(now, tick, &seen);
         if is_failing_too(told(self.recent.sum(now, 10).failures()), &self.baseline)
@@ -270,6 +274,8 @@ impl Evaluator {
                 stable: quantiles(&self.live_latency.stable, &self.probe_latency.stable),
                 canary: quantiles(&self.live_latency.canary, &self.probe_latency.canary),
             },
+            resources: self.guard.levels(now),
+            guards: self.guard.reasons(now, self.settings.margin),
             worse_lately: self.course.last_bad.is_some_and(|bad| bad + LATELY_WORSE >= second),
             seen_in_stage: self.seen_in_stage,
             stage_age: now.since(self.stage_began),

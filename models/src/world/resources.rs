@@ -58,6 +58,7 @@ impl World {
             cpu_seconds_per_request: (served > 0).then_some(per_request),
             memory_bytes: Some(memory * self.dice.between(0.98, 1.02)),
             restarts: Some(restarts),
+            ..Resources::default()
         }
     }
 }

@@ -32,7 +32,11 @@ fn totals(ticks: &[ServiceTick]) -> Pair<Sample> {
                 .iter()
                 .for_each(|(bucket, n)| *buckets.entry(*bucket).or_default() += n);
         }
-        Sample { outcomes, latency: LatencyCounts(buckets.into_iter().collect()), bytes: 0 }
+        Sample {
+            outcomes,
+            latency: LatencyCounts(buckets.into_iter().collect()),
+            ..Sample::default()
+        }
     };
     Pair { stable: total(|live| &live.samples.stable), canary: total(|live| &live.samples.canary) }
 }

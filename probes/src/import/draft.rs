@@ -131,7 +131,7 @@ pub(super) fn inline<'a>(entries: impl Iterator<Item = (&'a str, String)>) -> St
 }
 
 /// A text in quotes: single ones where that spares the reader escapes, else as in JSON, whose escapes are TOML's.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let plain = !text.chars().any(|c| c.is_control() || c == '\'');
     if plain && text.contains(['"', '\\']) {
         return format!("'{text}'");
@@ -140,13 +140,13 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// A key, in quotes where it needs them.
-pub(super) fn key(name: &str) -> String {
+pub(crate) fn key(name: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { quoted(name) }
 }
 
 /// A text as a template that renders to it.
-pub(super) fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     let mut template = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min() {

@@ -10,6 +10,7 @@ mod json_body;
 mod recorder;
 
 pub use draft::Imported;
+pub(crate) use draft::{key, literal, quoted};
 
 use url::Url;
 

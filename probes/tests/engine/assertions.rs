@@ -209,6 +209,29 @@ async fn elements_of_a_page() {
         let css = vec![CssAssertion { selector: selector.to_owned(), attribute, check }];
         check_at("/login", Expect { css, ..Expect::default() }, expected).await;
     }
+    let of_text = [
+        (".total", equals(json!("Total: 17.50 EUR")), None),
+        (
+            ".total",
+            equals(json!("Total: 1.75 EUR")),
+            Some("expected css `.total` to equal \"Total: 1.75 EUR\", got \"Total: 17.50 EUR\""),
+        ),
+        (".total", matches(r"^Total: \d"), None),
+        (
+            ".total",
+            matches("USD"),
+            Some("expected css `.total` to match `USD`, got \"Total: 17.50 EUR\""),
+        ),
+        (
+            ".total",
+            ValueCheck::Absent,
+            Some("expected css `.total` to be absent, got \"Total: 17.50 EUR\""),
+        ),
+    ];
+    for (selector, check, expected) in of_text {
+        let css = vec![CssAssertion { selector: selector.to_owned(), attribute: None, check }];
+        check_at("/cart?from=account", Expect { css, ..Expect::default() }, expected).await;
+    }
 }
 
 #[tokio::test]

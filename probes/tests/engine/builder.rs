@@ -1,6 +1,8 @@
 //! Definitions and runs in a few words.
 
-use serinus_config::{Action, Body, Capture, Expect, ProbeDefinition, Step, Template};
+use serinus_config::{
+    Action, Body, Capture, DEFAULT_MAX_BODY, Expect, ProbeDefinition, SideEffect, Step, Template,
+};
 use serinus_probes::{ProbeRun, RunContext, Secrets, Target, run_probe};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +14,25 @@ pub(crate) fn probe(name: &str, steps: Vec<Step>) -> ProbeDefinition {
         host: None,
         interval: Duration::from_secs(2),
         timeout: Duration::from_secs(5),
+        side_effect: SideEffect::Safe,
+        data: None,
+        seasons: Vec::new(),
+        max_body: DEFAULT_MAX_BODY,
         steps,
         secrets: Vec::new(),
     }
 }
 
 fn step(name: String, action: Action) -> Step {
-    Step { name, action, headers: Vec::new(), expect: Expect::default(), captures: Vec::new() }
+    Step {
+        name,
+        action,
+        headers: Vec::new(),
+        expect: Expect::default(),
+        captures: Vec::new(),
+        always_run: false,
+        timeout: None,
+    }
 }
 
 pub(crate) fn request(method: &str, path: &str, body: Body) -> Step {

@@ -91,7 +91,7 @@ async fn a_body_is_read_up_to_the_cap() {
     let shop = Shop::open().await;
     succeed(vec![get("/full")], &shop.target).await;
     let run = run(&probe("p", vec![get("/big")]), &shop.target).await;
-    let expected = "step 1 `get /big`: the answer's body is larger than 1 MiB";
+    let expected = "step 1 `get /big`: expected a body of at most 1048576 bytes, it is larger";
     assert_eq!(told(&run), (Outcome::Assertion, expected));
     assert_eq!(run.steps[0].status, Some(200));
 }

@@ -9,7 +9,9 @@
 mod assertions;
 mod builder;
 mod captures;
+mod cleanup;
 mod faults;
+mod inputs;
 mod journeys;
 mod marks;
 mod raw;

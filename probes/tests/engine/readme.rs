@@ -39,9 +39,19 @@ async fn the_journey_of_the_readme_runs_green() {
     assert_eq!(run.steps.len(), 3);
 }
 
+#[tokio::test]
+async fn the_order_of_the_readme_takes_rows_and_cleans_up() {
+    let settings = parse(block(2));
+    let [order] = settings.probes.as_slice() else { panic!("one probe") };
+    assert_eq!(order.data.as_deref(), Some(Path::new("users.csv")));
+    assert_eq!(order.seasons.len(), 2);
+    assert!(order.steps[1].always_run && !order.steps[0].always_run);
+    assert_eq!(serinus_probes::lint(order), [""; 0]);
+}
+
 #[test]
 fn every_capture_and_expectation_of_the_readme_is_valid() {
-    let lines: Vec<&str> = block(2).lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = block(3).lines().filter(|line| !line.trim().is_empty()).collect();
     assert_eq!(lines.len(), 10);
     for line in lines {
         let probe = "[probe.p]\nservice = \"checkout\"\n[[probe.p.step]]\nget = \"/\"\n";
@@ -51,5 +61,5 @@ fn every_capture_and_expectation_of_the_readme_is_valid() {
 
 #[test]
 fn the_readmes_way_to_resources_is_valid() {
-    assert!(parse(block(3)).services[0].resources.is_some());
+    assert!(parse(block(4)).services[0].resources.is_some());
 }

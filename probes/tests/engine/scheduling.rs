@@ -1,8 +1,8 @@
 use crate::builder::*;
 use crate::shop::Shop;
-use serinus_config::ProbeDefinition;
+use serinus_config::{Differences, Expect, ProbeDefinition, SideEffect};
 use serinus_models::{Outcome, ProbeRound};
-use serinus_probes::{Pool, Round, Runs, Scheduler, ServiceProbes, Target, Urgency};
+use serinus_probes::{Inputs, Pool, Round, Runs, Scheduler, ServiceProbes, Target, Urgency};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -225,4 +225,55 @@ async fn a_reload_leaves_a_round_of_an_unchanged_probe_alone() {
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     let round = next(&mut rounds).await;
     assert!(round.runs.each().all(|(_, run)| run.outcome == Outcome::Ok));
+}
+
+#[tokio::test]
+async fn rounds_that_find_no_place_are_left_out_and_counted_and_others_go_on() {
+    let hang = crate::raw::Raw::open(&[""], crate::raw::Then::Hang).await;
+    let (mut scheduler, mut rounds) = scheduler();
+    let mut slow = probe("slow", vec![get("/")]);
+    (slow.interval, slow.timeout) = (Duration::from_secs(3600), Duration::from_millis(400));
+    let mut waiting = probe("waiting", vec![get("/")]);
+    (waiting.interval, waiting.timeout) = (Duration::from_millis(50), Duration::from_millis(1));
+    let mut inputs = Inputs::from(&secrets());
+    inputs.concurrency = 1;
+    let service =
+        checkout(pool("1", &[&hang.target]), None, vec![Arc::new(slow), Arc::new(waiting)]);
+    scheduler.apply(&[service], inputs);
+    assert_eq!(&*next(&mut rounds).await.probe, "waiting", "there is a place");
+    // The slow one takes the only place: the other one's rounds are dropped, not queued.
+    scheduler.urgency("checkout", Urgency::Suspicion);
+    let after = loop {
+        let round = next(&mut rounds).await;
+        if &*round.probe == "slow" {
+            break next(&mut rounds).await;
+        }
+        assert_eq!(round.crowded_out, 0);
+    };
+    assert_eq!(&*after.probe, "waiting");
+    assert!((2..=9).contains(&after.crowded_out), "{}", after.crowded_out);
+    assert!(
+        after.lag < Duration::from_millis(400),
+        "it did not wait for its place: {:?}",
+        after.lag
+    );
+}
+
+#[tokio::test]
+async fn a_journey_that_charges_is_not_carried_out_again_where_answers_differ() {
+    let (stable, canary) = (Shop::open().await, Shop::open().await);
+    let (mut scheduler, mut rounds) = scheduler();
+    let expect = Expect { same_as_stable: Some(Differences::default()), ..Expect::default() };
+    let mut definition = probe("pay", vec![get("/shelf").expect(expect)]);
+    definition.interval = Duration::from_secs(3600);
+    for (side_effect, asked) in [(SideEffect::Charges, 1), (SideEffect::Creates, 3)] {
+        definition.side_effect = side_effect;
+        let canary_pool = Some(pool("2", &[&canary.target]));
+        let probes = vec![Arc::new(definition.clone())];
+        scheduler.apply(&[checkout(pool("1", &[&stable.target]), canary_pool, probes)], &secrets());
+        scheduler.urgency("checkout", Urgency::Suspicion);
+        next(&mut rounds).await;
+        assert_eq!(stable.seen().len(), asked, "{side_effect:?}");
+        scheduler.urgency("checkout", Urgency::Routine);
+    }
 }

@@ -38,6 +38,7 @@ fn evaluation(word: &str) -> Option<Evaluation> {
         evidence: Vec::new(),
         recent: Pair::default(),
         latency: Pair::default(),
+        resources: Pair::default(),
         features: Vec::new(),
     })
 }

@@ -46,6 +46,7 @@ impl Command {
 pub type Ticket = u64;
 
 /// What the controller is told.
+#[allow(clippy::large_enum_variant, reason = "the large one is the one that comes, once per look")]
 #[derive(Debug)]
 pub enum Input {
     /// What was seen of a service since the last look.

@@ -211,10 +211,14 @@ impl ServiceRollout {
         evaluation: &Evaluation,
         findings: &mut Vec<Finding>,
     ) {
+        // What its processes use is told at once: there is something to be looked into.
+        let guarded = evaluation.verdict == Verdict::Hold
+            && evaluation.reasons.first().is_some_and(|reason| reason.code == "resources");
+        let overdue = evaluation.verdict == Verdict::InsufficientEvidence
+            && machine::hold_is_over(&self.state, &self.plan.policy, now);
         let waits = self.state.phase == Phase::Progressing
             && self.state.leaving.is_none()
-            && evaluation.verdict == Verdict::InsufficientEvidence
-            && machine::hold_is_over(&self.state, &self.plan.policy, now);
+            && (guarded || overdue);
         if !waits {
             if evaluation.verdict == Verdict::Continue {
                 self.held_for = None;

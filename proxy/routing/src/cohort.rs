@@ -29,6 +29,14 @@ impl CohortSeed {
 pub struct Bucket(u16);
 
 impl Bucket {
+    /// How many places there are.
+    pub const COUNT: usize = BUCKETS as usize;
+
+    /// Below [`Bucket::COUNT`].
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
     /// The place of the user known by `key`.
     pub fn of_key(seed: CohortSeed, key: &[u8]) -> Self {
         Self::of_hash(xxh3_64_with_seed(key, seed.0))

@@ -2,13 +2,16 @@
 //! Modules are declared here, not in `main.rs`.
 
 mod admin;
+mod chart;
 pub mod command;
 mod control;
 pub mod data_path;
 pub mod demo;
 mod explain;
+mod learning;
 mod lifecycle;
 mod logging;
 mod replay;
+mod report;
 mod simulate;
 mod wall_time;

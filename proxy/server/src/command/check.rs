@@ -19,7 +19,7 @@ pub(super) struct CheckArguments {
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let file = &arguments.config;
     let settings = match read_config(file) {
-        Ok((settings, _secrets)) => settings,
+        Ok((settings, _inputs)) => settings,
         Err(why) => {
             eprintln!("{}", why.trim_end());
             return Ok(ExitCode::FAILURE);

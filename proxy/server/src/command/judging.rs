@@ -8,7 +8,7 @@ use crate::data_path::recorder::DURATION_BOUNDS;
 use crate::data_path::{DataPath, RouteTotals};
 use anyhow::anyhow;
 use serinus_config::Settings;
-use serinus_probes::Secrets;
+use serinus_probes::Inputs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Judging {
     pub(super) fn begin(
         file: &Path,
         settings: Arc<Settings>,
-        secrets: Secrets,
+        inputs: Inputs,
         data_path: &DataPath,
         admin_socket: Option<TcpListener>,
     ) -> anyhow::Result<Judging> {
@@ -64,7 +64,7 @@ impl Judging {
         let mut conductor = Conductor::begin(Beginning {
             clock: Clock::set(),
             board: board.clone(),
-            parts: Parts::new(data_path.clone(), probe_metrics, &settings, secrets)?,
+            parts: Parts::new(data_path.clone(), probe_metrics, &settings, inputs)?,
             journal,
             restored,
             inbox,

@@ -1,6 +1,7 @@
 //! `serinus status`, and the commands that change a rollout.
 
 use super::admin_client::{AdminClient, Whom, segment};
+use crate::explain::resources::used;
 use crate::explain::words::{latency, percent};
 use anyhow::bail;
 use clap::Args;
@@ -124,6 +125,13 @@ pub(super) fn describe(service: &ServiceStatus) -> String {
                 latency(quantiles.p50),
                 latency(quantiles.p99)
             );
+        }
+        for (name, levels) in
+            [("stable", &evaluation.resources.stable), ("canary", &evaluation.resources.canary)]
+        {
+            if let Some(used) = used(levels) {
+                let _ = writeln!(text, "  {name} uses {used}");
+            }
         }
     }
     text

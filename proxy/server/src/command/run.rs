@@ -3,7 +3,7 @@
 use super::judging::Judging;
 use super::signals::{Asked, Signals};
 use crate::admin;
-use crate::control::{Lifecycle, Request, read_config, secrets_of};
+use crate::control::{Lifecycle, Request, inputs_of, read_config};
 use crate::data_path::DataPath;
 use crate::lifecycle::{Heir, Inherited, ListeningSocket, Predecessor, tell, with_main_pid};
 use crate::logging::{self, LogFormat};
@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serinus_config::Settings;
-use serinus_probes::Secrets;
+use serinus_probes::Inputs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(super) struct RunArguments {
 
 pub(super) fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let signals = Signals::block().context("cannot block signals")?;
-    let (settings, secrets) = read_config(&arguments.config).map_err(|why| anyhow!("{why}"))?;
+    let (settings, inputs) = read_config(&arguments.config).map_err(|why| anyhow!("{why}"))?;
     logging::start(arguments.log_format, &settings.log.level)?;
     raise_descriptor_limit();
     let (mut predecessor, inherited) = match Predecessor::find()? {
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     if let Some(predecessor) = &mut predecessor {
         predecessor.wait_for_journal()?;
     }
-    let proxy = start(arguments.config, Arc::new(settings), secrets, data_path, inherited)?;
+    let proxy = start(arguments.config, Arc::new(settings), inputs, data_path, inherited)?;
     if let Some(predecessor) = predecessor {
         predecessor.say_serving().context("the process before is gone")?;
         tracing::info!("took over from the process before");
@@ -66,7 +66,7 @@ struct Proxy {
 fn start(
     file: PathBuf,
     settings: Arc<Settings>,
-    secrets: Secrets,
+    inputs: Inputs,
     data_path: DataPath,
     mut inherited: Inherited,
 ) -> anyhow::Result<Proxy> {
@@ -78,7 +78,7 @@ fn start(
     }
     // The weights of the journal are in force before the first request is accepted.
     let admin_socket = sockets.first().map(|admin| admin.socket.try_clone()).transpose()?;
-    let judging = Judging::begin(&file, settings.clone(), secrets, &data_path, admin_socket)?;
+    let judging = Judging::begin(&file, settings.clone(), inputs, &data_path, admin_socket)?;
     let (shutdown, shutdown_rx) = watch::channel(false);
     let (serving, listeners) = data_path.serve_on(&settings, &mut inherited, shutdown_rx)?;
     sockets.extend(listeners);
@@ -134,12 +134,12 @@ impl Proxy {
         self.judging.stop();
         let result = heir.go();
         if result.is_err() {
-            let secrets = secrets_of(&settings)?;
+            let inputs = inputs_of(&settings)?;
             let admin = settings.admin.listen.and_then(|configured| {
                 self.sockets.iter().find(|socket| socket.configured == configured)
             });
             let admin = admin.map(|admin| admin.socket.try_clone()).transpose()?;
-            self.judging = Judging::begin(&self.file, settings, secrets, &self.data_path, admin)?;
+            self.judging = Judging::begin(&self.file, settings, inputs, &self.data_path, admin)?;
             self.judging.board.lifecycle.store(Arc::new(Lifecycle::Serving));
         }
         Ok(result)

@@ -4,9 +4,10 @@ use crate::admin::ProbeMetrics;
 use crate::data_path::DataPath;
 use serinus_config::Settings;
 use serinus_models::{Outcome, Pair};
+use serinus_probes::orca::LoadReports;
 use serinus_probes::{
-    ResourceReader, Round, Scheduler, SecretError, Secrets, ServiceProbes, ServiceResources,
-    TlsError,
+    Answered, InputError, Inputs, ResourceReader, Round, Scheduler, Secrets, ServiceProbes,
+    ServiceResources, TlsError,
 };
 use serinus_routing::Variant;
 use std::sync::Arc;
@@ -30,35 +31,38 @@ impl Parts {
         data_path: DataPath,
         metrics: ProbeMetrics,
         settings: &Settings,
-        secrets: Secrets,
+        inputs: Inputs,
     ) -> anyhow::Result<Parts> {
         let probing = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("probes")
             .enable_all()
             .build()?;
-        let counted = metrics.clone();
+        let (counted, loads) = (metrics.clone(), data_path.loads());
+        let heard = loads.clone();
         let hook = move |round: &Round| {
             counted.record(round);
+            hear(round, &heard);
             log_failures(round);
         };
         let traffic = data_path.clone();
         let mut parts = Parts {
             data_path,
             scheduler: Scheduler::new(fastrand::u64(..), Arc::new(hook)),
-            resources: ResourceReader::new(Arc::new(move |service| {
-                answered(&traffic, &metrics, service)
-            })),
+            resources: ResourceReader::new(
+                Arc::new(move |service| answered(&traffic, &metrics, service)),
+                loads,
+            ),
             probing,
         };
-        parts.probe(Aims::of(settings)?, secrets);
+        parts.probe(Aims::of(settings)?, inputs);
         Ok(parts)
     }
 
     /// Probes these from now on.
-    pub(super) fn probe(&mut self, aims: Aims, secrets: Secrets) {
+    pub(super) fn probe(&mut self, aims: Aims, inputs: Inputs) {
         let _within = self.probing.enter();
-        self.scheduler.apply(&aims.probes, &Arc::new(secrets));
+        self.scheduler.apply(&aims.probes, inputs);
         self.resources.apply(&aims.resources);
     }
 }
@@ -80,14 +84,15 @@ impl Aims {
     }
 }
 
-/// The secrets of all probes: from the environment, or from `STATE_DIR/secrets/NAME`.
+/// What all probes are given: rows from their files, and secrets from the environment or from
+/// `STATE_DIR/secrets/NAME`.
 ///
 /// # Errors
 /// The first that is nowhere, with the probe that needs it.
-pub(crate) fn secrets(settings: &Settings) -> Result<Secrets, SecretError> {
+pub(crate) fn inputs(settings: &Settings) -> Result<Inputs, InputError> {
     let names = settings.secret_names();
     let folder = settings.server.state_dir.join("secrets");
-    Secrets::read(names.clone(), |variable| {
+    let secrets = Secrets::read(names.clone(), |variable| {
         if let Ok(value) = std::env::var(variable) {
             return Some(value);
         }
@@ -100,20 +105,34 @@ pub(crate) fn secrets(settings: &Settings) -> Result<Secrets, SecretError> {
         };
         let path = folder.join(names.keys().find(is_it)?);
         path.is_file().then(|| path.display().to_string())
-    })
+    })?;
+    Inputs::read(settings, secrets)
 }
 
 /// Requests that each variant of a service has answered: what its CPU is set against.
-fn answered(data_path: &DataPath, metrics: &ProbeMetrics, service: &str) -> Pair<u64> {
+fn answered(data_path: &DataPath, metrics: &ProbeMetrics, service: &str) -> Pair<Answered> {
     let mut requests = metrics.requests(service);
     for totals in data_path.totals().iter().filter(|totals| *totals.service == *service) {
-        let number: u64 = totals.totals.codes.iter().sum();
-        match totals.variant {
-            Variant::Stable => requests.stable += number,
-            Variant::Canary => requests.canary += number,
-        }
+        let variant = match totals.variant {
+            Variant::Stable => &mut requests.stable,
+            Variant::Canary => &mut requests.canary,
+        };
+        variant.live += totals.totals.codes.iter().sum::<u64>();
+        variant.bytes += totals.totals.bytes;
     }
     requests
+}
+
+/// Takes up what the answers of a round told of the load.
+fn hear(round: &Round, loads: &LoadReports) {
+    for (variant, run) in round.runs.each() {
+        let Some(load) = &run.load else { continue };
+        let service = loads.of(&round.service);
+        match variant {
+            "canary" => service.canary.add(load),
+            _ => service.stable.add(load),
+        }
+    }
 }
 
 fn log_failures(round: &Round) {

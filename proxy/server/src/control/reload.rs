@@ -8,7 +8,7 @@ use super::parts::{self, Aims};
 use crate::lifecycle::tell;
 use serde_json::json;
 use serinus_config::Settings;
-use serinus_probes::Secrets;
+use serinus_probes::Inputs;
 use serinus_rollout::{Input, Plan, RecordKind};
 use serinus_routing::RouteTable;
 use std::fs;
@@ -20,12 +20,12 @@ use std::time::Instant;
 ///
 /// # Errors
 /// Everything that is wrong with it, in words, one error per paragraph.
-pub(crate) fn read(file: &Path) -> Result<(Settings, Secrets), String> {
+pub(crate) fn read(file: &Path) -> Result<(Settings, Inputs), String> {
     let text = fs::read_to_string(file)
         .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     let settings = serinus_config::parse(&text, file).map_err(|errors| errors.to_string())?;
-    let secrets = parts::secrets(&settings).map_err(|error| error.to_string())?;
-    Ok((settings, secrets))
+    let inputs = parts::inputs(&settings).map_err(|error| error.to_string())?;
+    Ok((settings, inputs))
 }
 
 impl Conductor {
@@ -62,7 +62,7 @@ impl Conductor {
 
     /// Answers what waits for a restart.
     fn try_reload(&mut self) -> Result<Vec<String>, String> {
-        let (settings, secrets) = read(&self.board.config_file)?;
+        let (settings, inputs) = read(&self.board.config_file)?;
         let plan = settings.plan();
         let table = self.with_weights_of_now(&plan);
         let aims = Aims::of(&settings)
@@ -72,11 +72,13 @@ impl Conductor {
             .data_path
             .reconfigure(&settings, table)
             .map_err(|error| format!("{}: {error:#}", self.board.config_file.display()))?;
-        self.parts.probe(aims, secrets);
+        self.parts.probe(aims, inputs);
         self.rhythms = Rhythm::of(&settings, &self.rhythms, Instant::now());
         self.settings = Arc::new(settings);
         self.board.settings.store(self.settings.clone());
+        self.board.past.keep(|service| self.settings.service(service).is_some());
         self.tell(Input::ConfigChanged(plan));
+        self.learn_as_configured();
         self.show();
         Ok(self.board.fixed().waits_for_restart(&Fixed::of(&self.settings)))
     }

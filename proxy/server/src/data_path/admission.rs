@@ -5,7 +5,7 @@ use super::request::{Attempt, Routed};
 use super::view::View;
 use http::header::HOST;
 use pingora::protocols::http::ServerSession;
-use serinus_routing::Variant;
+use serinus_routing::{Sticky, Variant};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,17 +27,19 @@ pub(super) fn admit(
     let route = view.table.find(host, header.uri.path())?;
     let index = view.table.route(route).service;
     let service = view.table.service(index);
-    let (mut variant, mut new_user, mut secure) = (Variant::Stable, None, false);
+    let (mut variant, mut place, mut new_user, mut secure) = (Variant::Stable, None, None, false);
     if service.canary.is_some() {
         let seed = view.setup.services[index.0 as usize].seed;
         let (bucket, user) = identity::place(&service.sticky, seed, &header.headers, client);
         variant = bucket.variant(service.weight);
+        place = (service.sticky != Sticky::None).then_some(bucket);
         (new_user, secure) = (user, tls);
     }
     Some(Routed {
         view,
         route,
         variant,
+        user: place,
         new_user,
         secure,
         has_body,

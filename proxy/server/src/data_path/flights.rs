@@ -37,6 +37,11 @@ impl Flights {
         }
     }
 
+    /// Minutes since the epoch.
+    pub(crate) fn minute(&self, at: Instant) -> u32 {
+        (at.saturating_duration_since(self.epoch).as_secs() / 60) as u32
+    }
+
     /// Watches a request of recorder `owner` that waits since `since`; none if there is no seat.
     pub(crate) fn board(&self, owner: u32, since: Instant) -> Option<Seat> {
         let micros = since.saturating_duration_since(self.epoch).as_micros() as u64;

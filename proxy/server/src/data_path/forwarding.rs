@@ -14,6 +14,7 @@ use std::net::IpAddr;
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const SYNTHETIC: HeaderName = HeaderName::from_static("x-synthetic");
+const SYNTHETIC_SIGNATURE: HeaderName = HeaderName::from_static("x-synthetic-signature");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -105,8 +106,10 @@ fn appended(request: &RequestHeader, address: &HeaderValue) -> HeaderValue {
 }
 
 fn strip_marks(request: &mut RequestHeader) -> pingora::Result<()> {
-    if request.headers.contains_key(SYNTHETIC) {
-        request.remove_header(&SYNTHETIC);
+    for mark in [&SYNTHETIC, &SYNTHETIC_SIGNATURE] {
+        if request.headers.contains_key(mark) {
+            request.remove_header(mark);
+        }
     }
     let pretends = |agent: &HeaderValue| {
         let start = agent.as_bytes().get(..PROBE_AGENT.len());

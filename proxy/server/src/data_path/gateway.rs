@@ -230,6 +230,9 @@ impl ProxyHttp for Gateway {
         if let Some(routed) = &mut request.routed {
             routed.attempt.header = Some((now, status.as_u16()));
             routed.attempt.grpc = grpc_ending(&response.headers);
+            if let Some(hearing) = &routed.setup().hearing {
+                hearing.header(routed.variant, response, now);
+            }
         }
         if status.is_server_error() || status == StatusCode::SWITCHING_PROTOCOLS {
             // Certain from here on, whatever becomes of the body.
@@ -255,10 +258,13 @@ impl ProxyHttp for Gateway {
         trailers: &mut HeaderMap,
         request: &mut Request,
     ) -> Result<()> {
-        if let Some(routed) = &mut request.routed
-            && let Some(ending) = grpc_ending(trailers)
-        {
-            routed.attempt.grpc = Some(ending);
+        if let Some(routed) = &mut request.routed {
+            if let Some(ending) = grpc_ending(trailers) {
+                routed.attempt.grpc = Some(ending);
+            }
+            if let Some(hearing) = &routed.setup().hearing {
+                hearing.trailers(routed.variant, trailers, Instant::now());
+            }
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod guard;
 mod identity;
 mod intake;
 mod listener_tls;
+mod load;
 mod networks;
 mod origin;
 mod paths;
@@ -25,6 +26,7 @@ mod pem;
 mod proxy_header;
 pub mod recorder;
 mod rejection;
+mod repeats;
 mod request;
 mod screening;
 mod serve;
@@ -49,6 +51,7 @@ use listener_tls::ListenerTls;
 use recorder::{Recorder, Totals};
 use serinus_config::{ListenerSettings, Settings};
 use serinus_models::{LiveSample, Pair, Sample};
+use serinus_probes::orca::LoadReports;
 use serinus_routing::{RouteTable, Variant};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -232,6 +235,11 @@ impl DataPath {
         let of =
             |reason: Reason| self.0.workers.iter().map(|worker| worker.rejections.of(reason)).sum();
         Reason::ALL.iter().map(|reason| (*reason, of(*reason))).collect()
+    }
+
+    /// Where the load that answers tell of is gathered.
+    pub fn loads(&self) -> LoadReports {
+        self.0.setup().loads.clone()
     }
 
     /// Requests whose answer is not finished.

@@ -5,6 +5,7 @@
 //! taken out by `swap`, found through a bitmap of the occupied ones, so that a look costs as much
 //! as there was to see.
 
+use super::repeats::Repeats;
 use super::shards::{Padded, Shard};
 use super::totals::ENDINGS;
 pub use super::totals::{DURATION_BOUNDS, Durations, Ending, Totals};
@@ -77,6 +78,8 @@ pub struct Recorder {
     /// Allocated by the first request: most routes of most configurations see few threads.
     shards: Box<[OnceLock<Box<Padded<Counters>>>]>,
     shielded: AtomicU64,
+    /// Failures of users that are known.
+    pub(crate) repeats: Repeats,
     seen: Mutex<Seen>,
 }
 
@@ -85,6 +88,7 @@ pub struct Recorder {
 struct Seen {
     endings: [u64; ENDINGS],
     bytes: u64,
+    repeated: u64,
     /// Taken out of the shards for the totals, not yet handed to the judgement.
     pending: Vec<(u16, u32)>,
     durations: Durations,
@@ -111,6 +115,7 @@ impl Recorder {
             version,
             shards: (0..Shard::needed(threads).max(1)).map(|_| OnceLock::new()).collect(),
             shielded: AtomicU64::new(0),
+            repeats: Repeats::default(),
             seen: Mutex::new(Seen { inherited, ..Seen::default() }),
         }
     }
@@ -151,6 +156,9 @@ impl Recorder {
         let bytes = self.sum(|counters| counters.bytes.load(Ordering::Relaxed));
         sample.bytes = bytes - seen.bytes;
         (seen.endings, seen.bytes) = (endings, bytes);
+        let repeated = self.repeats.count();
+        sample.repeated = u32::try_from(repeated - seen.repeated).unwrap_or(u32::MAX);
+        seen.repeated = repeated;
         self.collect(&mut seen);
         sample.latency = merged(std::mem::take(&mut seen.pending));
         sample
@@ -188,6 +196,7 @@ impl Recorder {
         all.counts.iter_mut().zip(mine.counts).for_each(|(sum, count)| *sum += count);
         all.beyond += mine.beyond;
         all.sum_seconds += mine.sum_seconds;
+        totals.bytes += self.sum(|counters| counters.bytes.load(Ordering::Relaxed));
         totals.shielded += self.shielded.load(Ordering::Relaxed);
         totals
     }

@@ -9,7 +9,7 @@ use super::rejection::Reason;
 use super::view::{ServiceSetup, View};
 use super::worker::Counted;
 use http::Method;
-use serinus_routing::{RouteIndex, Service, Variant};
+use serinus_routing::{Bucket, RouteIndex, Service, Variant};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,6 +44,8 @@ pub(crate) struct Routed {
     pub(crate) view: Arc<View>,
     pub(crate) route: RouteIndex,
     pub(crate) variant: Variant,
+    /// Where the user is, if they are known.
+    pub(crate) user: Option<Bucket>,
     pub(crate) new_user: Option<NewUser>,
     pub(crate) secure: bool,
     pub(crate) has_body: bool,
@@ -139,7 +141,13 @@ impl Request {
         }
         let took = at.saturating_duration_since(routed.attempt.since).as_micros() as u64;
         let micros = (!routed.attempt.counted_slow).then_some(took);
-        routed.recorder().record(shard, ending, micros, bytes);
+        let recorder = routed.recorder();
+        recorder.record(shard, ending, micros, bytes);
+        if ending.outcome().is_failure()
+            && let Some(user) = routed.user
+        {
+            recorder.repeats.failed(user, self.counted.worker().flights.minute(at));
+        }
     }
 
     /// Counts an attempt that was answered to the end, with a body of `bytes`.

@@ -119,6 +119,8 @@ pub struct Totals {
     pub codes: [u64; 5],
     /// How long they took.
     pub durations: Durations,
+    /// Bytes of the answers' bodies.
+    pub bytes: u64,
     /// Failures that a user did not see because stable answered instead.
     pub shielded: u64,
 }

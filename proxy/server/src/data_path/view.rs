@@ -4,11 +4,13 @@
 use super::access::AccessLog;
 use super::endpoints::Pool;
 use super::guard::Guard;
+use super::load::Hearing;
 use super::recorder::{Recorder, Totals};
 use super::shield::RetryBudget;
 use super::upstream::Upstream;
 use serinus_config::{PoolSettings, Settings, TimeoutSettings};
 use serinus_models::Pair;
+use serinus_probes::orca::LoadReports;
 use serinus_routing::{CohortSeed, RouteTable, ServiceIndex, Variant};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) guards: Vec<Option<Arc<Guard>>>,
     /// One line per request.
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    /// The same for all setups of a data path.
+    pub(crate) loads: LoadReports,
 }
 
 /// One service of a configuration.
@@ -48,6 +52,8 @@ pub(crate) struct ServiceSetup {
     pub(crate) timeouts: TimeoutSettings,
     pub(crate) seed: CohortSeed,
     pub(crate) budget: Arc<RetryBudget>,
+    /// Hears what answers tell of their load; none where nobody asks.
+    pub(crate) hearing: Option<Hearing>,
     /// Age at which a waiting request counts as slow, in microseconds.
     lookout: AtomicU64,
 }
@@ -116,6 +122,7 @@ impl Setup {
                 canary: recorder(Variant::Canary),
             });
         }
+        let loads = before.map_or_else(LoadReports::default, |before| before.loads.clone());
         let mut services = Vec::with_capacity(table.services().len());
         for service in table.services() {
             let Some(found) = settings.service(&service.name) else {
@@ -143,6 +150,7 @@ impl Setup {
                     .map(|(canary, settings)| pool(&canary.endpoints, settings))
                     .transpose()?,
                 timeouts: found.timeouts,
+                hearing: Hearing::of(found, &loads),
                 seed: service.cohort_seed(),
                 budget: old.map_or_else(
                     || Arc::new(RetryBudget::new(now, 0)),
@@ -165,7 +173,7 @@ impl Setup {
             Some(wanted) => Some(AccessLog::new(wanted, old_log)?),
             None => None,
         };
-        Ok(Setup { recorders, services, guards, access_log })
+        Ok(Setup { recorders, services, guards, access_log, loads })
     }
 
     /// The place of a route.

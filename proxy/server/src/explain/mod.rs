@@ -4,11 +4,13 @@
 //! another machine tell the same story.
 
 mod advice;
+pub(crate) mod resources;
 mod tables;
 pub(crate) mod words;
 
 use crate::control::journal::Entry;
 use crate::wall_time;
+pub(crate) use advice::{next, options};
 use serde::Serialize;
 use serde_json::Value;
 use serinus_models::{Evaluation, Outcome, OutcomeCounts, Quantiles};
@@ -130,6 +132,11 @@ fn seen(text: &mut String, evaluation: &Evaluation) {
     ] {
         lines.push(row(name, outcomes, quantiles));
     }
+    for (name, levels) in
+        [("stable", &evaluation.resources.stable), ("canary", &evaluation.resources.canary)]
+    {
+        lines.extend(resources::used(levels).map(|used| format!("{name:<9}uses {used}")));
+    }
     if let Some(classes) = failure_classes(&recent.canary) {
         lines.push(format!("The canary's failures: {classes}."));
     }
@@ -224,7 +231,7 @@ fn scores(lines: &mut Vec<String>, evaluation: &Evaluation, thresholds: &Value) 
 }
 
 /// Three significant digits, without trailing noise.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
     let digits = (2.0 - magnitude).clamp(0.0, 6.0) as usize;
     let text = format!("{value:.digits$}");

@@ -36,6 +36,7 @@ pub(crate) fn evaluation() -> Evaluation {
             stable: quantiles(12_300, 30_000, 88_000),
             canary: quantiles(900, 2_000, 1_400_000),
         },
+        resources: Pair::default(),
         features: vec![
             feature("probe_excess_error", Some(0.934), 1.81),
             feature("memory_slope", None, 0.001),

@@ -42,10 +42,11 @@ impl Gathering {
 }
 
 fn merge(sum: &mut Sample, later: Sample) {
-    let Sample { outcomes, latency, bytes } = later;
+    let Sample { outcomes, latency, bytes, repeated } = later;
     sum.outcomes.merge(&outcomes);
     sum.latency.merge(&latency);
     sum.bytes += bytes;
+    sum.repeated += repeated;
 }
 
 /// A reading takes the place of the one before; starts add up.

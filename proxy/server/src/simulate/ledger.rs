@@ -130,7 +130,8 @@ impl Ledger {
             missed,
             delay: self.acted_after.or(unseen),
             bound,
-            beyond_reach: missed && bound.zip(unseen).is_some_and(|(bound, seen)| bound > seen as f64),
+            beyond_reach: missed
+                && bound.zip(unseen).is_some_and(|(bound, seen)| bound > seen as f64),
             label,
         }
     }

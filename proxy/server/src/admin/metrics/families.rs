@@ -1,15 +1,16 @@
 //! What is known of traffic, rollouts and the process itself, as Prometheus families.
 
 use crate::control::Board;
+use crate::control::board::ModelCounts;
 use crate::control::journal::Health;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
-use serinus_models::Resources;
 use serinus_rollout::Phase;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What one variant answered on one route since the start.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ const COUNTER: MetricType = MetricType::COUNTER;
 const GAUGE: MetricType = MetricType::GAUGE;
 
 /// Name, help, kind: in the order of [`Families::collect`].
-const FAMILIES: [(&str, &str, MetricType); 14] = [
+const FAMILIES: [(&str, &str, MetricType); 21] = [
     ("serinus_requests_total", "Requests of users answered by a variant.", COUNTER),
     ("serinus_request_duration_seconds", "How long they took.", MetricType::HISTOGRAM),
     ("serinus_shielded_requests_total", "Canary failures answered by stable instead.", COUNTER),
@@ -49,6 +50,9 @@ const FAMILIES: [(&str, &str, MetricType); 14] = [
     ("serinus_failure_probability", "Forecast that the failure lasts; NaN without one.", GAUGE),
     ("serinus_upstream_cpu_seconds_per_request", "CPU seconds per request answered.", GAUGE),
     ("serinus_upstream_memory_bytes", "Resident memory, mean over the endpoints.", GAUGE),
+    ("serinus_upstream_network_bytes_per_request", "Bytes per request answered.", GAUGE),
+    ("serinus_upstream_cpu_utilization_ratio", "Share of the CPU in use, told by ORCA.", GAUGE),
+    ("serinus_upstream_memory_utilization_ratio", "Share of memory in use, told by ORCA.", GAUGE),
     (
         "serinus_config_last_reload_success",
         "0 if the file was refused; the one before is in force.",
@@ -56,6 +60,14 @@ const FAMILIES: [(&str, &str, MetricType); 14] = [
     ),
     ("serinus_journal_writable", "0 while decisions cannot be written down.", GAUGE),
     ("serinus_build_info", "1, with the version.", GAUGE),
+    ("serinus_models_total", "Models since the start, by what became of them.", COUNTER),
+    ("serinus_learning_labels", "Labelled episodes that can be learned from.", GAUGE),
+    (
+        "serinus_learning_labels_set_aside",
+        "Labels that say the opposite of the shipped prior: not learned from until a person confirms them.",
+        GAUGE,
+    ),
+    ("serinus_learning_challengers", "Models on trial beside the one that judges.", GAUGE),
 ];
 
 pub(super) struct Families {
@@ -112,17 +124,38 @@ impl Families {
         families
     }
 
-    fn resources(&self) -> [Vec<Metric>; 2] {
-        let (mut cpu, mut memory) = (Vec::new(), Vec::new());
+    fn resources(&self) -> [Vec<Metric>; 5] {
+        let mut families: [Vec<Metric>; 5] = Default::default();
         for (service, pair) in self.board.resources.load().iter() {
             for (variant, used) in [("stable", &pair.stable), ("canary", &pair.canary)] {
                 let labels = [("service", &**service), ("variant", variant)];
-                let Resources { cpu_seconds_per_request, memory_bytes, .. } = used;
-                cpu.extend(cpu_seconds_per_request.map(|seconds| gauge(&labels, seconds)));
-                memory.extend(memory_bytes.map(|bytes| gauge(&labels, bytes)));
+                let figures = [
+                    used.cpu_seconds_per_request,
+                    used.memory_bytes,
+                    used.network_bytes_per_request,
+                    used.cpu_utilization,
+                    used.memory_utilization,
+                ];
+                for (family, figure) in families.iter_mut().zip(figures) {
+                    family.extend(figure.map(|value| gauge(&labels, value)));
+                }
             }
         }
-        [cpu, memory]
+        families
+    }
+
+    fn learning(&self) -> [Vec<Metric>; 4] {
+        let ModelCounts { trained, replaced, rejected } = &self.board.models;
+        let outcomes = [("trained", trained), ("replaced", replaced), ("rejected", rejected)];
+        let report = self.board.learning.load();
+        [
+            outcomes
+                .map(|(name, count)| counter(&[("outcome", name)], count.load(Ordering::Relaxed)))
+                .to_vec(),
+            vec![gauge(&[], report.labels as f64)],
+            vec![gauge(&[], report.set_aside as f64)],
+            vec![gauge(&[], report.on_trial.len() as f64)],
+        ]
     }
 
     fn process(&self) -> [Vec<Metric>; 3] {
@@ -146,7 +179,8 @@ impl Collector for Families {
             .into_iter()
             .chain(self.rollouts())
             .chain(self.resources())
-            .chain(self.process());
+            .chain(self.process())
+            .chain(self.learning());
         let named = FAMILIES.iter().zip(metrics).filter(|(_, metrics)| !metrics.is_empty());
         named
             .map(|((name, help, kind), metrics)| {

@@ -1,22 +1,26 @@
 //! Counters that probes keep: they run tens of times a second at most, so the usual vectors do.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use serinus_models::{Outcome, Pair};
-use serinus_probes::Round;
+use serinus_probes::{Answered, Round};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Upper bounds of the phases, in seconds.
 const BOUNDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// Upper bounds of the lateness of rounds, in seconds.
+const LAG_BOUNDS: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 
 /// What probes did since the start.
 #[derive(Debug, Clone)]
 pub(crate) struct ProbeMetrics {
     runs: IntCounterVec,
     durations: HistogramVec,
+    left_out: IntCounterVec,
+    lag: Histogram,
     /// Requests sent by probes, by service.
-    requests: Arc<Mutex<BTreeMap<Arc<str>, Pair<u64>>>>,
+    requests: Arc<Mutex<BTreeMap<Arc<str>, Pair<Answered>>>>,
 }
 
 impl ProbeMetrics {
@@ -34,17 +38,39 @@ impl ProbeMetrics {
                 .buckets(BOUNDS.to_vec()),
                 &["probe", "step", "variant", "phase"],
             )?,
+            left_out: IntCounterVec::new(
+                Opts::new(
+                    "serinus_probe_rounds_left_out_total",
+                    "Rounds that did not take place: the one before went on (overrun), or too many others did (crowded).",
+                ),
+                &["probe", "reason"],
+            )?,
+            lag: Histogram::with_opts(
+                HistogramOpts::new(
+                    "serinus_probe_lag_seconds",
+                    "How much later than due rounds of probes began.",
+                )
+                .buckets(LAG_BOUNDS.to_vec()),
+            )?,
             requests: Arc::default(),
         })
     }
 
     pub(super) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         registry.register(Box::new(self.runs.clone()))?;
-        registry.register(Box::new(self.durations.clone()))
+        registry.register(Box::new(self.durations.clone()))?;
+        registry.register(Box::new(self.left_out.clone()))?;
+        registry.register(Box::new(self.lag.clone()))
     }
 
     /// Counts a finished round.
     pub(crate) fn record(&self, round: &Round) {
+        self.lag.observe(round.lag.as_secs_f64());
+        for (reason, number) in [("overrun", round.left_out), ("crowded", round.crowded_out)] {
+            if number > 0 {
+                self.left_out.with_label_values(&[&*round.probe, reason]).inc_by(number);
+            }
+        }
         for (variant, run) in round.runs.each() {
             self.runs.with_label_values(&[&*round.probe, variant, run.outcome.as_str()]).inc();
             for step in &run.steps {
@@ -57,22 +83,27 @@ impl ProbeMetrics {
                 }
             }
             let answered = run.steps.iter().filter(|step| step.outcome != Outcome::ConnectError);
-            let answered = answered.count() as u64;
+            // A redirect that was followed was a request of its own.
+            let (answered, bytes) = answered.fold((0, 0), |(requests, bytes), step| {
+                (requests + 1 + u64::from(step.redirects), bytes + step.bytes)
+            });
             let mut requests = self.lock();
             let pair = requests.entry(round.service.clone()).or_default();
-            match variant {
-                "canary" => pair.canary += answered,
-                _ => pair.stable += answered,
-            }
+            let variant = match variant {
+                "canary" => &mut pair.canary,
+                _ => &mut pair.stable,
+            };
+            variant.probes += answered;
+            variant.bytes += bytes;
         }
     }
 
     /// Requests that probes sent to both variants of a service since the start.
-    pub(crate) fn requests(&self, service: &str) -> Pair<u64> {
+    pub(crate) fn requests(&self, service: &str) -> Pair<Answered> {
         self.lock().get(service).copied().unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Pair<u64>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Pair<Answered>>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

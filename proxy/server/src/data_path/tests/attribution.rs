@@ -3,6 +3,7 @@
 use super::lab::{Reply, Upstream, ask, read_answer};
 use super::{PATIENCE, Running, get, settings};
 use serinus_models::Outcome;
+use serinus_routing::Sticky;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -83,4 +84,19 @@ async fn an_answer_that_breaks_off_is_a_reset() {
     let running = Running::start(settings(&[stable.address], &[]), 0.0);
     assert!(ask(running.address, &get("/")).await.is_err());
     assert_eq!(running.observed(1).await.stable.outcomes.of(Outcome::Reset), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_who_fails_again_and_again_is_told_from_several() {
+    let stable = Upstream::start("stable", Reply::Status(500)).await;
+    let canary = Upstream::start("canary", Reply::Status(500)).await;
+    let mut settings = settings(&[stable.address], &[canary.address]);
+    settings.services[0].sticky = Sticky::Header("x-user-id".into());
+    let running = Running::start(settings, 0.0);
+    for user in ["alice", "alice", "bob", "alice"] {
+        let request = format!("GET / HTTP/1.1\r\nhost: shop.test\r\nx-user-id: {user}\r\n\r\n");
+        assert_eq!(ask(running.address, &request).await.unwrap().status, 500);
+    }
+    let seen = running.observed(4).await.stable;
+    assert_eq!((seen.outcomes.failures(), seen.repeated), (4, 2));
 }

@@ -9,6 +9,7 @@ mod guard;
 mod hardening;
 mod lab;
 mod lifecycle;
+mod load;
 mod protocols;
 mod routing;
 mod shield;
@@ -19,8 +20,9 @@ use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
     AccessField, AccessFormat, AccessLogSettings, AdminSettings, GuardSettings, IntakeSettings,
-    ListenerSettings, ListenerTlsSettings, LogSettings, PoolSettings, RouteSettings,
-    ServerSettings, ServiceSettings, Settings, TimeoutSettings, TransportSettings,
+    LearningSettings, ListenerSettings, ListenerTlsSettings, LogSettings, PoolSettings,
+    ProbingSettings, RouteSettings, ServerSettings, ServiceSettings, Settings, TimeoutSettings,
+    TransportSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -47,6 +49,7 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
         },
         admin: AdminSettings { listen: None, token: None },
         log: LogSettings { level: "info".to_owned(), access: Some(access_log()) },
+        learning: LearningSettings { enabled: false },
         listeners: vec![ListenerSettings {
             name: "web".to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
@@ -82,6 +85,7 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             },
             resources: None,
         }],
+        probing: ProbingSettings::default(),
         probes: Vec::new(),
         hash: String::new(),
         warnings: Vec::new(),
@@ -171,5 +175,6 @@ fn post(body: &str) -> String {
 fn add(sum: &mut Sample, sample: &Sample) {
     sum.outcomes.merge(&sample.outcomes);
     sum.bytes += sample.bytes;
+    sum.repeated += sample.repeated;
     sum.latency.0.extend(&sample.latency.0);
 }

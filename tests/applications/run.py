@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+"""Three real applications behind Serinus: green for a while, then each fault caught before any user meets it.
+
+    run.py --work FOLDER --serinus BINARY [--green SECONDS] [--record FOLDER] [--only NAME,...]
+
+Needs what `make conformance-probes` sets up: FOLDER/venv with Django and gunicorn, FOLDER/api and FOLDER/pages
+with their node_modules, and nginx. Everything runs on 127.0.0.1; every process that is started is ended.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PASSWORD = "correct horse"
+SERVICES = ["site", "api", "pages"]
+PROBES = re.findall(r"(?m)^\[probe\.(\w+)\]$", (HERE / "journeys.toml").read_text())
+USER_PATHS = {"site": "/admin/login/", "api": "/products/3", "pages": "/"}
+
+# Name, service, fault, whether users are there meanwhile, seconds to catch it in.
+#
+# CPU per request is compared where both variants serve the same kind of requests: at weight 0 that is while stable
+# serves probes alone. What is slower for the work that it does shows there first where the machine is busy; on a quiet
+# one its time tells as well.
+FAULTS = [
+    ("broken login", "site", "login", True, 120),
+    ("wrong price in a 200 body", "api", "price", True, 120),
+    ("missing CSS element", "pages", "element", True, 120),
+    ("JSON field renamed", "api", "field", True, 120),
+    ("form handler slower by 50%", "site", "slow_form", False, 400),
+    ("memory leak with no latency change", "site", "leak", True, 300),
+    ("CPU per request +40%", "api", "cpu", False, 400),
+]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def get(url, timeout=10):
+    with urllib.request.urlopen(url, timeout=timeout) as answer:
+        return answer.headers, answer.read()
+
+
+def wait_until(what, seconds, ready):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = ready()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise SystemExit(f"{what}: not within {seconds} s")
+
+
+class Process:
+    """A process in a group of its own, ended with everything that it started."""
+
+    def __init__(self, name, command, log, **options):
+        self.name = name
+        self.log = open(log, "ab")
+        self.process = subprocess.Popen(
+            command, stdout=self.log, stderr=self.log, start_new_session=True, **options
+        )
+
+    def end(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+        self.log.close()
+
+
+class Lab:
+    """Both variants of the applications that a scenario needs, and the proxy before them."""
+
+    def __init__(self, work, serinus, run, services, fault=("", "")):
+        self.work, self.serinus, self.run = work, serinus, run
+        self.services, self.fault = services, fault
+        self.processes = []
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.end()
+
+    def start(self):
+        upstreams = {}
+        for service in self.services:
+            for variant in ["stable", "canary"]:
+                fault = self.fault[1] if (service, variant) == (self.fault[0], "canary") else ""
+                upstreams[service, variant] = self.application(service, variant, fault)
+        for (service, _), (port, _) in upstreams.items():
+            url = f"http://127.0.0.1:{port}{USER_PATHS[service]}"
+            wait_until(url, 60, lambda: reachable(url))
+        self.port, self.admin = free_port(), free_port()
+        config = self.run / "serinus.toml"
+        config.write_text(self.configuration(upstreams))
+        environment = {**os.environ, "SERINUS_SECRET_SITE_PASSWORD": PASSWORD}
+        command = [self.serinus, "run", "--config", config]
+        self.start_process("serinus", command, env=environment)
+        wait_until("serinus", 20, lambda: reachable(f"http://127.0.0.1:{self.admin}/ready"))
+
+    def start_process(self, name, command, **options):
+        self.processes.append(Process(name, command, self.run / f"{name}.log", **options))
+        return self.processes[-1]
+
+    def application(self, service, variant, fault):
+        """Its port, and the file with its process id."""
+        port, folder = free_port(), self.run / f"{service}-{variant}"
+        folder.mkdir()
+        name, pid_file = f"{service}-{variant}", folder / "pid"
+        if service == "site":
+            environment = {
+                **os.environ,
+                "SITE_FOLDER": str(folder),
+                "SITE_PASSWORD": PASSWORD,
+                "FAULT": fault,
+                "PYTHONPATH": str(HERE / "site"),
+                "DJANGO_SETTINGS_MODULE": "site_settings",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+            python = self.work / "venv" / "bin"
+            subprocess.run([python / "python", HERE / "site" / "create.py"], env=environment, check=True)
+            command = [python / "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "4"]
+            command += ["--pid", pid_file, "django.core.wsgi:get_wsgi_application()"]
+            self.start_process(name, command, env=environment)
+        elif service == "api":
+            shutil.copy(HERE / "api" / "db.json", folder / "db.json")
+            server = self.work / "api" / "node_modules" / "json-server" / "lib" / "cli" / "bin.js"
+            command = ["node", server, folder / "db.json", "--quiet", "--host", "127.0.0.1"]
+            command += ["--port", str(port), "--middlewares", HERE / "api" / "faults.js"]
+            process = self.start_process(name, command, env={**os.environ, "FAULT": fault}, cwd=folder)
+            pid_file.write_text(str(process.process.pid))
+        else:
+            root = folder / "root"
+            shutil.copytree(self.work / "pages" / "node_modules" / "reveal.js", root)
+            if fault == "element":
+                page = root / "index.html"
+                page.write_text(page.read_text().replace('class="slides"', 'class="sildes"'))
+            text = (HERE / "pages" / "nginx.conf").read_text()
+            for mark, value in [("RUN", folder), ("ROOT", root), ("PORT", port)]:
+                text = text.replace(mark, str(value))
+            (folder / "nginx.conf").write_text(text)
+            process = self.start_process(name, ["nginx", "-p", folder, "-c", folder / "nginx.conf"])
+            pid_file.write_text(str(process.process.pid))
+        return port, pid_file
+
+    def configuration(self, upstreams):
+        text = f"""
+[server]
+state_dir = "state"
+[admin]
+listen = "127.0.0.1:{self.admin}"
+[listener.web]
+address = "127.0.0.1:{self.port}"
+"""
+        for service in self.services:
+            (stable, stable_pid), (canary, canary_pid) = (
+                upstreams[service, "stable"],
+                upstreams[service, "canary"],
+            )
+            text += f"""
+[route.{service}]
+hosts = ["{service}.test"]
+service = "{service}"
+[service.{service}]
+expose_variant_header = true
+[service.{service}.stable]
+version = "1"
+endpoints = ["127.0.0.1:{stable}"]
+[service.{service}.canary]
+version = "2"
+endpoints = ["127.0.0.1:{canary}"]
+[service.{service}.rollout]
+stages = [{{ weight = 0, hold = "1h" }}, {{ weight = 100, hold = "1h" }}]
+sticky = "none"
+[service.{service}.resources]
+pid_file = {{ stable = "{stable_pid}", canary = "{canary_pid}" }}
+interval = "5s"
+"""
+        journeys = (HERE / "journeys.toml").read_text()
+        for part in re.split(r"\n(?=\[probe\.\w+\]\n)", journeys)[1:]:
+            if re.search(r'service = "(\w+)"', part)[1] in self.services:
+                text += "\n" + part.rstrip() + "\n"
+        return text
+
+    def status(self, service):
+        return json.loads(get(f"http://127.0.0.1:{self.admin}/api/v1/services/{service}")[1])
+
+    def runs(self):
+        """How many runs ended how: {(probe, variant, result): number}."""
+        text = get(f"http://127.0.0.1:{self.admin}/metrics")[1].decode()
+        found = re.findall(
+            r'serinus_probe_runs_total\{probe="([^"]+)",result="([^"]+)",variant="([^"]+)"\} (\d+)', text
+        )
+        return {(probe, variant, result): int(number) for probe, result, variant, number in found}
+
+
+def reachable(url):
+    try:
+        get(url, 2)
+        return True
+    except OSError:
+        return False
+
+
+class Users:
+    """Users of a service: five requests a second, each with the variant that answered it."""
+
+    def __init__(self, lab, service):
+        self.answers = {}
+        self.over = threading.Event()
+        url = f"http://127.0.0.1:{lab.port}{USER_PATHS[service]}"
+        request = urllib.request.Request(url, headers={"host": f"{service}.test"})
+
+        def go():
+            while not self.over.wait(0.2):
+                try:
+                    with urllib.request.urlopen(request, timeout=10) as answer:
+                        answer.read()
+                        key = answer.headers.get("x-serinus-variant")
+                except OSError as error:
+                    key = f"failed: {error}"
+                self.answers[key] = self.answers.get(key, 0) + 1
+
+        self.thread = threading.Thread(target=go)
+        self.thread.start()
+
+    def end(self):
+        self.over.set()
+        self.thread.join()
+        return self.answers
+
+
+def stay_green(work, serinus, seconds):
+    """All three journeys on both variants; every run has to end well."""
+    with Lab(work, serinus, work / "run" / "green", SERVICES) as lab:
+        users = [Users(lab, service) for service in SERVICES]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(min(5, max(0.0, end - time.monotonic())))
+            bad = {key: number for key, number in lab.runs().items() if key[2] != "ok"}
+            if bad:
+                break
+        answers = [user.end() for user in users]
+        runs = lab.runs()
+        statuses = [lab.status(service) for service in SERVICES]
+    bad = {key: number for key, number in runs.items() if key[2] != "ok"}
+    verdicts = {status["name"]: status["verdict"] for status in statuses}
+    users = {}
+    for answer in answers:
+        for key, number in answer.items():
+            users[key] = users.get(key, 0) + number
+    good = not bad and set(users) <= {"stable"} and len(runs) == 2 * len(PROBES)
+    return {
+        "name": f"green for {seconds} s on both variants",
+        "good": good,
+        "runs": {" ".join(key): number for key, number in sorted(runs.items())},
+        "users": users,
+        "verdicts": verdicts,
+    }
+
+
+def catch(work, serinus, scenario):
+    """One fault of the canary; caught once the release is held for it or taken back."""
+    name, service, fault, with_users, patience = scenario
+    with Lab(work, serinus, work / "run" / fault, [service], (service, fault)) as lab:
+        began = time.monotonic()
+        users = Users(lab, service) if with_users else None
+
+        def caught():
+            status = lab.status(service)
+            codes = [reason["code"] for reason in status["reasons"]]
+            held = status["verdict"] in ("hold", "withdraw", "rollback")
+            return status if held and ("anomaly" in codes or "resources" in codes) else None
+
+        end = began + patience
+        status = None
+        while status is None and time.monotonic() < end:
+            time.sleep(0.2)
+            status = caught()
+        took = time.monotonic() - began
+        answers = users.end() if users else {}
+        weight = lab.status(service)["weight"]
+    reasons = [reason["text"] for reason in status["reasons"]] if status else []
+    good = status is not None and set(answers) <= {"stable"} and float(str(weight).rstrip("%")) == 0
+    return {
+        "name": name,
+        "good": good,
+        "caught_after_seconds": round(took, 1) if status else None,
+        "verdict": status["verdict"] if status else None,
+        "why": reasons[0] if reasons else None,
+        "users": answers,
+    }
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--work", type=Path, required=True)
+    arguments.add_argument("--serinus", type=Path, required=True)
+    arguments.add_argument("--green", type=int, default=60)
+    arguments.add_argument("--record", type=Path)
+    arguments.add_argument("--only", help="faults by their short names, with commas; `green` too")
+    arguments = arguments.parse_args()
+    work, serinus = arguments.work.resolve(), arguments.serinus.resolve()
+    chosen = arguments.only.split(",") if arguments.only else None
+    results = []
+
+    def report(result):
+        results.append(result)
+        took = result.get("caught_after_seconds")
+        after = f", after {took} s ({result['verdict']}): {result['why']}" if took else ""
+        print(f"{'ok  ' if result['good'] else 'FAIL'} {result['name']}{after}", flush=True)
+        if not result["good"]:
+            print(json.dumps(result, indent=2), flush=True)
+
+    if chosen is None or "green" in chosen:
+        report(stay_green(work, serinus, arguments.green))
+    for scenario in FAULTS:
+        if chosen is None or scenario[2] in chosen:
+            report(catch(work, serinus, scenario))
+    if arguments.record:
+        arguments.record.mkdir(parents=True, exist_ok=True)
+        (arguments.record / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    sys.exit(0 if all(result["good"] for result in results) else 1)
+
+
+if __name__ == "__main__":
+    main()
