@@ -13,8 +13,9 @@ use crate::window::excess;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Seconds after the alarm at which features are kept for learning.
-pub const CHECKPOINTS: [u32; 4] = [0, 20, 60, 180];
+/// Seconds after the alarm at which features are kept for learning: most of them early, when it is hard
+/// and much is decided.
+pub const CHECKPOINTS: [u32; 7] = [0, 2, 5, 10, 20, 60, 180];
 
 /// One anomaly and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 mod lab;
 
 use super::*;
+use crate::episode::CHECKPOINTS;
 use crate::evaluation::{Label, Verdict};
 use lab::{Behaviour, Lab, SECOND};
 
@@ -220,7 +221,7 @@ fn a_lasting_failure_is_labelled_sustained_with_its_features() {
     let [episode] = lab.labels.as_slice() else { panic!("{:?}", lab.labels) };
     assert_eq!(episode.label, Label::Sustained, "{}", episode.why);
     let kept: Vec<u32> = episode.checkpoints.iter().map(|(at, _)| *at).collect();
-    assert_eq!(kept, [0, 20, 60, 180]);
+    assert_eq!(kept, CHECKPOINTS);
     let text = serde_json::to_string(episode).unwrap();
     assert_eq!(&serde_json::from_str::<Episode>(&text).unwrap(), episode);
 }

@@ -11,7 +11,6 @@ use smartcore::ensemble::random_forest_regressor::{
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-const TREES: usize = 100;
 /// Levels of a tree, the root's included: seven questions, at most 128 leaves.
 const DEPTH: u16 = 8;
 /// Fewest rows in a leaf.
@@ -20,12 +19,12 @@ const LEAF: usize = 5;
 type Matrix = DenseMatrix<f64>;
 
 /// Regression forest on labels of 0 and 1, whose leaf means are probabilities.
-pub(super) fn forest(design: &Design, seed: u64) -> Result<Forest, FitError> {
+pub(super) fn forest(design: &Design, trees: usize, seed: u64) -> Result<Forest, FitError> {
     let refused = |reason| FitError::Member { member: "forest", reason };
     let labels: Vec<f64> = design.sustained.iter().map(|s| f64::from(u8::from(*s))).collect();
     let width = design.inputs.first().map_or(0, Vec::len);
     let parameters = RandomForestRegressorParameters::default()
-        .with_n_trees(TREES)
+        .with_n_trees(trees)
         .with_max_depth(DEPTH)
         .with_min_samples_leaf(LEAF)
         .with_m((width / 2).max(1))
@@ -138,7 +137,7 @@ mod tests {
         let design = design(400);
         let labels: Vec<f64> = design.sustained.iter().map(|s| f64::from(u8::from(*s))).collect();
         let parameters = RandomForestRegressorParameters::default()
-            .with_n_trees(TREES)
+            .with_n_trees(100)
             .with_max_depth(DEPTH)
             .with_min_samples_leaf(LEAF)
             .with_m(2)
@@ -147,7 +146,7 @@ mod tests {
             .unwrap()
             .predict(&matrix(&design).unwrap())
             .unwrap();
-        let ours = forest(&design, 5).unwrap();
+        let ours = forest(&design, 100, 5).unwrap();
         assert!(ours.check(4).is_ok());
         for (row, theirs) in design.inputs.iter().zip(theirs) {
             let mean = ours.predict(row, &mut [0.0; 4]);

@@ -3,6 +3,7 @@
 //! Rows of one deployment resemble each other, so whatever is chosen or calibrated on rows that a fit
 //! has not seen is split by deployment, never by row.
 
+mod folds;
 mod forest;
 mod logistic;
 mod platt;
@@ -10,17 +11,19 @@ pub mod quality;
 
 use crate::features::{FEATURES, FeatureVector};
 use crate::predictor::{
-    Calibration, Forest, Logistic, Model, Predictor, Provenance, Scaler, forest_log_odds,
+    Calibration, Forest, Logistic, Model, Predictor, Provenance, Scaler, forest_log_odds, lateness,
 };
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_xoshiro::Xoshiro256PlusPlus;
+use folds::{Fold, in_time, shuffled};
 use std::collections::BTreeSet;
 
 /// L2 penalties that cross-validation chooses from.
 const ALPHAS: [f64; 4] = [1.0, 3.0, 10.0, 30.0];
-/// Parts of the cross-validation.
-const FOLDS: usize = 5;
+/// Trees of the shipped prior's forest.
+const TREES: usize = 100;
+/// Trees where something is learned in a running proxy: within seconds, and hardly worse.
+const TREES_IN_PLACE: usize = 40;
+/// And of the forests that are only there to choose and calibrate by.
+const TREES_HELD_OUT: usize = 20;
 /// Deployments from which log-odds are calibrated; with fewer, two more parameters cost more than they bring.
 const CALIBRATED_FROM: usize = 200;
 
@@ -65,6 +68,12 @@ pub enum FitError {
         /// The one label.
         sustained: bool,
     },
+    /// Every feature has the same value in all rows.
+    #[error("no feature differs between the rows: there is nothing to learn from")]
+    Constant,
+    /// Whoever asked for it does not want it any more.
+    #[error("cancelled")]
+    Cancelled,
     /// The features say nothing about the labels, or the opposite on deployments not fitted on.
     #[error("the features do not tell lasting failures from passing ones")]
     Uninformative,
@@ -84,21 +93,47 @@ pub enum FitError {
 /// # Errors
 /// [`FitError`] names what is wrong with the rows, or which member could not be fitted.
 pub fn fit(rows: &[TrainingRow], seed: u64) -> Result<Predictor, FitError> {
+    let folds = |deployments: &BTreeSet<u64>| shuffled(deployments, seed);
+    fit_by(rows, seed, (TREES, TREES), folds, &mut |_| true).map(Predictor::of)
+}
+
+/// Fits a model to what happened in this order: the deployments' numbers are their ranks in time, and
+/// what is chosen and calibrated on is always later than what was fitted ([`folds::in_time`]).
+///
+/// `go_on` is told the share that is done, 0 to 1; it cancels the fit with `false`.
+///
+/// # Errors
+/// As [`fit`], and [`FitError::Cancelled`].
+pub(crate) fn fit_in_time(
+    rows: &[TrainingRow],
+    seed: u64,
+    go_on: &mut dyn FnMut(f64) -> bool,
+) -> Result<Model, FitError> {
+    fit_by(rows, seed, (TREES_IN_PLACE, TREES_HELD_OUT), in_time, go_on)
+}
+
+fn fit_by(
+    rows: &[TrainingRow],
+    seed: u64,
+    (trees, trees_held_out): (usize, usize),
+    folds: impl FnOnce(&BTreeSet<u64>) -> Vec<Fold>,
+    go_on: &mut dyn FnMut(f64) -> bool,
+) -> Result<Model, FitError> {
     check(rows)?;
     let all: Vec<&TrainingRow> = rows.iter().collect();
     let deployments: BTreeSet<u64> = rows.iter().map(|row| row.deployment).collect();
 
-    let held_out = cross_validate(rows, &folds(&deployments, seed), seed)?;
+    let held_out = cross_validate(rows, &folds(&deployments), (seed, trees_held_out), go_on)?;
     let alpha = held_out.best_alpha();
     let calibrated = deployments.len() >= CALIBRATED_FROM;
     let calibration = if calibrated {
         platt::calibrate(&held_out.scores(alpha)).ok_or(FitError::Uninformative)?
     } else {
-        Calibration { slope: 1.0, intercept: 0.0 }
+        Calibration::NONE
     };
     let scaler = scaler_of(&all);
     let design = Design::new(&scaler, &all);
-    Ok(Predictor::of(Model {
+    let model = Model {
         features: FEATURES.iter().map(|name| name.to_string()).collect(),
         provenance: Provenance {
             rows: rows.len() as u64,
@@ -108,10 +143,11 @@ pub fn fit(rows: &[TrainingRow], seed: u64) -> Result<Predictor, FitError> {
             seed,
         },
         logistic: logistic::logistic(&design, ALPHAS[alpha])?,
-        forest: forest::forest(&design, seed)?,
+        forest: forest::forest(&design, trees, seed)?,
         calibration,
         scaler,
-    }))
+    };
+    go_on(1.0).then_some(model).ok_or(FitError::Cancelled)
 }
 
 fn check(rows: &[TrainingRow]) -> Result<(), FitError> {
@@ -125,6 +161,9 @@ fn check(rows: &[TrainingRow]) -> Result<(), FitError> {
         if let Some(feature) = values.iter().position(|v| v.is_some_and(|v| !v.is_finite())) {
             return Err(FitError::NotFinite { row: at, feature: FEATURES[feature].to_string() });
         }
+    }
+    if rows.len() > 1 && rows.iter().all(|row| row.features == first.features) {
+        return Err(FitError::Constant);
     }
     if rows.iter().all(|row| row.sustained == first.sustained) {
         return Err(FitError::SingleClass { sustained: first.sustained });
@@ -151,22 +190,12 @@ impl Design {
     }
 }
 
-/// Deployments in random order, dealt out to the folds: at least two, so that something is held out.
-fn folds(deployments: &BTreeSet<u64>, seed: u64) -> Vec<BTreeSet<u64>> {
-    let mut order: Vec<u64> = deployments.iter().copied().collect();
-    order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
-    let count = FOLDS.min(order.len());
-    let mut folds = vec![BTreeSet::new(); count];
-    for (position, deployment) in order.into_iter().enumerate() {
-        folds[position % count].insert(deployment);
-    }
-    folds
-}
-
 /// Predictions for rows by members that had not seen their deployment.
 #[derive(Default)]
 struct HeldOut {
     sustained: Vec<bool>,
+    /// See [`lateness`].
+    lateness: Vec<f64>,
     forest: Vec<f64>,
     /// Per penalty of [`ALPHAS`].
     logistic: [Vec<f64>; ALPHAS.len()],
@@ -184,42 +213,57 @@ impl HeldOut {
         losses.rev().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(ALPHAS.len() - 1, |best| best.0)
     }
 
-    /// Averaged log-odds with their labels.
-    fn scores(&self, alpha: usize) -> Vec<(f64, bool)> {
+    /// Averaged log-odds with how late they were and their labels.
+    fn scores(&self, alpha: usize) -> Vec<platt::Score> {
         let members = self.logistic[alpha].iter().zip(&self.forest);
         let scores = members.map(|(logistic, forest)| (logistic + forest) / 2.0);
-        scores.zip(self.sustained.iter().copied()).collect()
+        let known = self.lateness.iter().zip(&self.sustained);
+        scores
+            .zip(known)
+            .map(|(log_odds, (lateness, sustained))| platt::Score {
+                log_odds,
+                lateness: *lateness,
+                sustained: *sustained,
+            })
+            .collect()
     }
 }
 
 fn cross_validate(
     rows: &[TrainingRow],
-    folds: &[BTreeSet<u64>],
-    seed: u64,
+    folds: &[Fold],
+    (seed, trees): (u64, usize),
+    go_on: &mut dyn FnMut(f64) -> bool,
 ) -> Result<HeldOut, FitError> {
     let mut held_out = HeldOut::default();
-    for fold in folds {
-        let (test, train): (Vec<_>, Vec<_>) =
-            rows.iter().partition(|row| fold.contains(&row.deployment));
+    for (done, fold) in folds.iter().enumerate() {
+        if !go_on(done as f64 / (folds.len() + 1) as f64) {
+            return Err(FitError::Cancelled);
+        }
+        let of = |deployments: &BTreeSet<u64>| -> Vec<&TrainingRow> {
+            rows.iter().filter(|row| deployments.contains(&row.deployment)).collect()
+        };
+        let (train, test) = (of(&fold.train), of(&fold.test));
         let one_class = train.windows(2).all(|pair| pair[0].sustained == pair[1].sustained);
         if one_class {
             continue; // nothing can be learnt without this fold, so nothing is held out
         }
         let scaler = scaler_of(&train);
-        let (train, test) = (Design::new(&scaler, &train), Design::new(&scaler, &test));
-        let forest: Forest = forest::forest(&train, seed)?;
-        for inputs in &test.inputs {
+        let (train, test_design) = (Design::new(&scaler, &train), Design::new(&scaler, &test));
+        let forest: Forest = forest::forest(&train, trees, seed)?;
+        for inputs in &test_design.inputs {
             let mean = forest.predict(inputs, &mut vec![0.0; inputs.len()]);
             held_out.forest.push(forest_log_odds(mean));
         }
         for (alpha, scores) in ALPHAS.iter().zip(&mut held_out.logistic) {
             let logistic: Logistic = logistic::logistic(&train, *alpha)?;
-            scores.extend(test.inputs.iter().map(|inputs| logistic.log_odds(inputs)));
+            scores.extend(test_design.inputs.iter().map(|inputs| logistic.log_odds(inputs)));
         }
-        held_out.sustained.extend(&test.sustained);
+        held_out.lateness.extend(test.iter().map(|row| lateness(&row.features.0)));
+        held_out.sustained.extend(&test_design.sustained);
     }
     Ok(held_out)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

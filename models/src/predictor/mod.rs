@@ -7,13 +7,19 @@
 
 mod file;
 mod forest;
+mod importance;
+mod learned;
 mod scaler;
 
 pub(crate) use forest::{Forest, Tree};
+pub use importance::Importance;
+pub(crate) use learned::{Layer, Learned};
+pub use learned::{Lineage, Say};
 pub(crate) use scaler::Scaler;
 
 use crate::features::{FEATURES, FeatureVector};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The forest's answer is kept this far from certainty before it becomes log-odds.
 const FOREST_DOUBT: f64 = 0.01;
@@ -69,11 +75,44 @@ pub(crate) struct Logistic {
     pub(crate) coefficients: Vec<f64>,
 }
 
-/// Platt's correction of the averaged log-odds: `slope * z + intercept`.
+/// Platt's correction of the averaged log-odds, `slope * z + intercept`, with both moving along with
+/// the time since the alarm: what a model may be sure of after minutes it must not be at once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Calibration {
+    /// At the alarm.
     pub(crate) slope: f64,
     pub(crate) intercept: f64,
+    /// What is added to them by [`LATE`] after it, in proportion to the logarithm of the time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) slope_later: f64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) intercept_later: f64,
+}
+
+/// Seconds after the alarm from which on the calibration changes no more.
+const LATE: f64 = 180.0;
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+/// How far along the time since the alarm is that a row tells, 0 (at the alarm, or unknown) to 1.
+pub(crate) fn lateness(row: &[Option<f64>]) -> f64 {
+    let place = FEATURES.iter().position(|name| *name == "ln_since_alarm");
+    let ln_since = place.and_then(|place| row.get(place).copied().flatten()).unwrap_or(0.0);
+    if ln_since.is_finite() { (ln_since / libm::log1p(LATE)).clamp(0.0, 1.0) } else { 0.0 }
+}
+
+impl Calibration {
+    /// Log-odds as they are.
+    pub(crate) const NONE: Calibration =
+        Calibration { slope: 1.0, intercept: 0.0, slope_later: 0.0, intercept_later: 0.0 };
+
+    /// Slope and intercept at a [`lateness`].
+    fn at(self, lateness: f64) -> (f64, f64) {
+        let Calibration { slope, intercept, slope_later, intercept_later } = self;
+        (slope + lateness * slope_later, intercept + lateness * intercept_later)
+    }
 }
 
 /// What a model was made from.
@@ -106,19 +145,35 @@ impl Model {
     fn check(&self) -> Result<(), ModelError> {
         self.scaler.check()?;
         self.forest.check(self.scaler.inputs())?;
-        let numbers = [self.logistic.intercept, self.calibration.slope, self.calibration.intercept];
+        let calibrations = [self.calibration.at(0.0), self.calibration.at(1.0)];
+        let numbers: Vec<f64> =
+            calibrations.iter().flat_map(|(slope, intercept)| [*slope, *intercept]).collect();
+        let numbers = [&numbers[..], &[self.logistic.intercept]].concat();
         if self.logistic.coefficients.len() != self.scaler.inputs()
             || !numbers.iter().chain(&self.logistic.coefficients).all(|number| number.is_finite())
         {
             return Err(ModelError::Inconsistent("logistic regression"));
         }
-        if self.calibration.slope <= 0.0 {
+        if calibrations.iter().any(|(slope, _)| *slope <= 0.0) {
             return Err(ModelError::Inconsistent("calibration"));
         }
         if self.features.len() != self.scaler.features() {
             return Err(ModelError::Inconsistent("features"));
         }
-        Ok(())
+        self.check_features()
+    }
+
+    /// That it was fitted on what this version extracts.
+    fn check_features(&self) -> Result<(), ModelError> {
+        let expected: Vec<&str> = FEATURES.to_vec();
+        if self.features == expected {
+            return Ok(());
+        }
+        let odd = self.features.iter().zip(&expected).find(|(found, known)| found != *known);
+        Err(ModelError::Features(match odd {
+            Some((found, known)) => format!("{found} in place of {known}"),
+            None => format!("{} in place of {}", self.features.len(), expected.len()),
+        }))
     }
 
     fn forecast(&self, row: &[Option<f64>]) -> Forecast {
@@ -131,7 +186,8 @@ impl Model {
         let moved = probability - root;
         let steepness = if moved.abs() < 1e-9 { 0.0 } else { (forest - forest_base) / moved };
 
-        let half = self.calibration.slope / 2.0;
+        let (slope, intercept) = self.calibration.at(lateness(row));
+        let half = slope / 2.0;
         let mut contributions = vec![0.0; self.scaler.features()];
         let mut logistic_base = self.logistic.intercept;
         for (input, (value, credit)) in inputs.iter().zip(&credit).enumerate() {
@@ -141,12 +197,11 @@ impl Model {
             contributions[self.scaler.feature_of(input)] +=
                 half * (coefficient * (value - usual) + steepness * credit);
         }
-        let log_odds =
-            half * (self.logistic.log_odds(&inputs) + forest) + self.calibration.intercept;
+        let log_odds = half * (self.logistic.log_odds(&inputs) + forest) + intercept;
         Forecast {
             probability: sigmoid(log_odds),
             contributions,
-            base: half * (logistic_base + forest_base) + self.calibration.intercept,
+            base: half * (logistic_base + forest_base) + intercept,
         }
     }
 }
@@ -168,11 +223,21 @@ pub(crate) fn sigmoid(log_odds: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-log_odds))
 }
 
-/// A fitted model that forecasts whether a failure lasts.
-#[derive(Debug, Clone, PartialEq)]
+/// A fitted model, or several that are pooled, that forecast whether a failure lasts.
+#[derive(Clone, PartialEq)]
 pub struct Predictor {
-    model: Model,
-    id: String,
+    /// Whose forecasts are averaged on the log-odds, with shares that sum to 1.
+    layers: Vec<(f64, Arc<Model>)>,
+    /// What its file has besides, where it was learned here.
+    learned: Option<Arc<Learned>>,
+    id: Arc<str>,
+}
+
+impl std::fmt::Debug for Predictor {
+    /// Its id: nobody wants to read its trees.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Predictor").field(&self.id).finish()
+    }
 }
 
 impl Predictor {
@@ -190,26 +255,43 @@ impl Predictor {
     /// # Errors
     /// [`ModelError`] names what is wrong; a model that is returned can forecast.
     pub fn from_bytes(file: &[u8]) -> Result<Predictor, ModelError> {
-        let (model, id) = file::read(file)?;
-        let expected: Vec<&str> = FEATURES.to_vec();
-        if model.features != expected {
-            let odd = model.features.iter().zip(&expected).find(|(found, known)| found != *known);
-            return Err(ModelError::Features(match odd {
-                Some((found, known)) => format!("{found} in place of {known}"),
-                None => format!("{} in place of {}", model.features.len(), expected.len()),
-            }));
-        }
-        Ok(Predictor { model, id })
+        let (content, id) = file::read(file)?;
+        Ok(match content {
+            file::Content::Model(model) => Predictor::plain(Arc::new(model), id),
+            file::Content::Learned(learned) => Predictor::pooled(Arc::new(learned), id),
+        })
     }
 
     pub(crate) fn of(model: Model) -> Predictor {
-        let (_, id) = file::write(&model);
-        Predictor { model, id }
+        let (_, id) = file::write_model(&model);
+        Predictor::plain(Arc::new(model), id)
+    }
+
+    pub(crate) fn of_learned(learned: Learned) -> Predictor {
+        let (_, id) = file::write_learned(&learned);
+        Predictor::pooled(Arc::new(learned), id)
+    }
+
+    fn plain(model: Arc<Model>, id: String) -> Predictor {
+        Predictor { layers: vec![(1.0, model)], learned: None, id: id.into() }
+    }
+
+    fn pooled(learned: Arc<Learned>, id: String) -> Predictor {
+        Predictor { layers: learned.layers(None), learned: Some(learned), id: id.into() }
+    }
+
+    /// The same for the releases of one service: what was learned from that service has its say, too.
+    pub fn of_service(&self, service: &str) -> Predictor {
+        let layers = self.learned.as_ref().map(|learned| learned.layers(Some(service)));
+        Predictor { layers: layers.unwrap_or_else(|| self.layers.clone()), ..self.clone() }
     }
 
     /// The model file: the same bytes whenever the model is the same.
     pub fn to_bytes(&self) -> Vec<u8> {
-        file::write(&self.model).0
+        match &self.learned {
+            Some(learned) => file::write_learned(learned).0,
+            None => file::write_model(&self.layers[0].1).0,
+        }
     }
 
     /// Names the model: twelve hexadecimal digits of its content's hash.
@@ -217,14 +299,43 @@ impl Predictor {
         &self.id
     }
 
-    /// What the model was made from.
+    /// What the model was made from; of a pool: what its last layer was.
     pub fn provenance(&self) -> &Provenance {
-        &self.model.provenance
+        &self.layers[self.layers.len() - 1].1.provenance
+    }
+
+    /// Where a model that was learned here comes from; none of a shipped one.
+    pub fn lineage(&self) -> Option<&Lineage> {
+        self.learned.as_ref().map(|learned| &learned.lineage)
+    }
+
+    /// The model that the others are pooled with.
+    pub(crate) fn first_model(&self) -> &Arc<Model> {
+        &self.layers[0].1
+    }
+
+    /// What was learned from all services, alone.
+    #[cfg(test)]
+    pub(crate) fn layer_of_all(&self) -> Predictor {
+        Predictor::of(Model::clone(&self.layers[1].1))
     }
 
     /// Forecasts whether the failure that these features describe will last.
     pub fn forecast(&self, features: &FeatureVector) -> Forecast {
-        self.model.forecast(&features.0)
+        if let [(_, only)] = &self.layers[..] {
+            return only.forecast(&features.0);
+        }
+        let mut pooled =
+            Forecast { probability: 0.5, contributions: vec![0.0; FEATURES.len()], base: 0.0 };
+        for (share, model) in &self.layers {
+            let Forecast { contributions, base, .. } = model.forecast(&features.0);
+            pooled.base += share * base;
+            for (sum, of_model) in pooled.contributions.iter_mut().zip(contributions) {
+                *sum += share * of_model;
+            }
+        }
+        pooled.probability = sigmoid(pooled.base + pooled.contributions.iter().sum::<f64>());
+        pooled
     }
 }
 

@@ -75,9 +75,9 @@ fn foreign_and_old_files_are_told_apart() {
 
 /// A file whose checksum is right, but whose content has been changed.
 fn altered(change: impl Fn(&mut Model)) -> Result<Predictor, ModelError> {
-    let mut model = FITTED.model.clone();
+    let mut model = Model::clone(FITTED.first_model());
     change(&mut model);
-    Predictor::from_bytes(&file::write(&model).0)
+    Predictor::from_bytes(&file::write_model(&model).0)
 }
 
 #[test]
