@@ -20,6 +20,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// `[log]`
     pub log: LogSettings,
+    /// `[learning]`
+    pub learning: LearningSettings,
     /// `[listener.NAME]`
     pub listeners: Vec<ListenerSettings>,
     /// `[route.NAME]`
@@ -158,6 +160,13 @@ access_fields! {
     RequestId = "request_id";
     /// The trace of `traceparent`.
     TraceId = "trace_id";
+}
+
+/// Learning from what became of releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LearningSettings {
+    /// Whether models are fitted and may take over.
+    pub enabled: bool,
 }
 
 /// A socket that accepts requests.

@@ -58,6 +58,7 @@ fn the_example_of_the_contract_means_what_it_says() {
     assert_eq!((on_anomaly, mode), (OnAnomaly::Withdraw, Mode::Enforce));
     assert_eq!((margin, anomaly_threshold), (1.25, 0.999));
 
+    assert!(settings.learning.enabled, "by default");
     let login = &settings.probes[0];
     assert_eq!((login.interval.as_secs(), login.timeout.as_secs()), (2, 5));
     assert_eq!(login.host.as_deref(), Some("shop.example.com"));

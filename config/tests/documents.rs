@@ -50,6 +50,7 @@ fn the_schema_refuses_what_is_wrong() {
         ("[server]\nthreads = -1\n", "is too small"),
         ("[server]\ngrace_period = \"5 parsecs\"\n", "does not match"),
         ("[log]\naccess = \"yes\"\n", "is no boolean"),
+        ("[learning]\nenabled = 1\n", "is no boolean"),
         ("[service.x.canary]\nendpoints = [\"a:1\"]\n", "lacks 'stable'"),
         (
             "[service.x]\nstable = { endpoints = [\"a:1\"] }\nrollout = { mode = \"try\" }\n",

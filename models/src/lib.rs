@@ -38,7 +38,7 @@ pub use evaluation::{
 };
 pub use evaluator::Evaluator;
 pub use evidence::{CanaryEvidence, Suspicion};
-pub use features::{FEATURE_COUNT, FEATURES, FeatureName, FeatureVector};
+pub use features::{FEATURE_COUNT, FEATURES, FeatureName, FeatureVector, words_of};
 pub use guard::ResourceLevels;
 pub use outcome::{Outcome, OutcomeCounts};
 pub use predictor::{Forecast, Importance, Lineage, ModelError, Predictor, Provenance, Say};

@@ -37,6 +37,8 @@ table! {
         admin: server::AdminFile = {},
         /// What is logged, to standard error.
         log: server::LogFile = {},
+        /// Learning from what became of releases.
+        learning: server::LearningFile = {},
         /// Sockets that accept requests, by name.
         listener: Map<Name, listener::ListenerFile> = {},
         /// What leads requests to services, by name.
@@ -219,6 +221,7 @@ fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Set
         server: root.server?.value.settle(&surroundings)?,
         admin,
         log: root.log?.value.settle(&surroundings, reader)?,
+        learning: root.learning?.value.settle()?,
         listeners: listeners.into_iter().map(|at| at.value).collect(),
         routes,
         services,

@@ -5,7 +5,7 @@ use crate::number::{LengthOrZero, Whole};
 use crate::read::Surroundings;
 use crate::reader::{At, Fault, Reader, Text, fault};
 use crate::settings::{
-    AccessField, AccessFormat, AccessLogSettings, AdminSettings, LogSettings, ServerSettings,
+    AccessField, AccessFormat, AccessLogSettings, AdminSettings, LearningSettings, LogSettings, ServerSettings,
 };
 use crate::suggest::choose;
 use crate::table::table;
@@ -149,6 +149,21 @@ impl Text for AccessField {
     fn schema() -> Json {
         let names: Vec<&str> = AccessField::ALL.iter().map(|field| field.as_str()).collect();
         json!({ "type": "string", "enum": names })
+    }
+}
+
+table! {
+    /// Learning from what became of releases.
+    LearningFile {
+        /// Whether models are fitted to labelled episodes and may take over. Switched off, the one that
+        /// judges goes on to judge.
+        enabled: bool = true,
+    }
+}
+
+impl LearningFile {
+    pub(crate) fn settle(self) -> Option<LearningSettings> {
+        Some(LearningSettings { enabled: self.enabled?.value })
     }
 }
 

@@ -86,6 +86,11 @@ pub(crate) fn in_words(index: usize) -> &'static str {
     WORDS.get(index).copied().unwrap_or("an unknown feature")
 }
 
+/// A feature by its name, in an operator's words; none of an unknown one.
+pub fn words_of(name: &str) -> Option<&'static str> {
+    FEATURES.iter().position(|feature| *feature == name).map(in_words)
+}
+
 /// One value per feature in the order of [`FEATURES`]; `None` is missing, never zero.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -71,6 +71,14 @@ pub enum FitError {
     /// Every feature has the same value in all rows.
     #[error("no feature differs between the rows: there is nothing to learn from")]
     Constant,
+    /// Labels that contradict the shipped prior altogether are not learned from.
+    #[error(
+        "all {labels} labels are set aside: they say the opposite of the shipped prior. Look at some of them and confirm or correct them with 'serinus label'"
+    )]
+    SetAside {
+        /// How many.
+        labels: usize,
+    },
     /// Whoever asked for it does not want it any more.
     #[error("cancelled")]
     Cancelled,

@@ -18,6 +18,8 @@ pub const RETRAIN_AFTER: usize = 20;
 const RETRAIN_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Challengers on trial at the same time.
 const MOST_CHALLENGERS: usize = 4;
+/// With fewer labels than this a challenger gives way to the next one.
+const HARDLY_TRIED: u64 = 10;
 /// How sure the drift guard has to be that the prior is the better one: an alarm in so many labels,
 /// at most, where it is not.
 const DRIFT: f64 = 100.0;
@@ -68,6 +70,8 @@ pub enum Finding {
     FellBack {
         /// The champion that was.
         before: Arc<Predictor>,
+        /// What judges now.
+        prior: Arc<Predictor>,
         /// Why.
         why: String,
     },
@@ -93,13 +97,21 @@ impl Roster {
     /// Whether it is time to fit a challenger: twenty new labels, or some and a day.
     pub fn is_training_due(&self, lessons: &[Lesson], now: Timestamp) -> bool {
         let (known, last) = self.trained;
-        let new = lessons.len().saturating_sub(known);
+        // By time, not by number: what is too old is forgotten.
+        let new = lessons.iter().filter(|lesson| lesson.labelled_at > last).count();
         new >= RETRAIN_AFTER || (new > 0 && known > 0 && now.since(last) >= RETRAIN_EVERY)
     }
 
-    /// Takes a challenger in that was fitted on these lessons, unless it is there already.
+    /// Takes a challenger in that was fitted on these lessons, unless it is there already. It takes the
+    /// place of one that has hardly been tried: else none would ever come to the end of its trial where
+    /// one is fitted every day.
     pub fn enter(&mut self, challenger: Arc<Predictor>, lessons: &[Lesson]) {
         self.mark_trained(lessons);
+        let aside = doubted(&self.prior, lessons);
+        let tried = |model: &Predictor| compare((&self.champion, model), lessons, &aside).labels;
+        if self.challengers.last().is_some_and(|last| tried(last) < HARDLY_TRIED) {
+            self.challengers.pop();
+        }
         let known = self.challengers.iter().chain([&self.champion]);
         if !known.into_iter().any(|known| known.id() == challenger.id()) {
             self.challengers.push(challenger);
@@ -125,7 +137,8 @@ impl Roster {
         if let Some(why) = self.drift(lessons, &aside) {
             let before = std::mem::replace(&mut self.champion, self.prior.clone());
             self.champion_since = last;
-            findings.push(Finding::FellBack { before, why });
+            let prior = self.prior.clone();
+            findings.push(Finding::FellBack { before, prior, why });
         }
         let mut on_trial = std::mem::take(&mut self.challengers);
         while let Some(challenger) = on_trial.first().cloned() {

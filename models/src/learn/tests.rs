@@ -227,7 +227,9 @@ fn a_service_that_is_odd_is_not_taken_for_labels_upside_down() {
 #[test]
 fn what_a_person_said_is_believed() {
     let mut all = lessons(60, 6, |_, row| !row.sustained);
-    assert!(!doubted(&PRIOR, &all).is_empty());
+    assert_eq!(doubted(&PRIOR, &all).len(), 60);
+    let refused = train(&all, (&PRIOR, &PRIOR), &silent(), 3, &mut |_| true).unwrap_err();
+    assert_eq!(refused, FitError::SetAside { labels: 60 });
     all.iter_mut().for_each(|lesson| lesson.corrected = true);
     assert!(doubted(&PRIOR, &all).is_empty());
 }
@@ -262,6 +264,44 @@ fn a_trial_counts_only_what_was_labelled_after_the_fit_and_other_releases() {
     all[60].deployed = all[59].deployed;
     all[60].service = all[59].service.clone();
     assert_eq!(roster.standing(&challenger, &all).labels, 39);
+}
+
+#[test]
+fn a_challenger_is_due_after_twenty_new_labels_or_a_day_also_where_old_ones_are_forgotten() {
+    let all = lessons(100, 5, odd);
+    let mut roster = Roster::new(PRIOR.clone());
+    let at = |count: usize| all[count - 1].labelled_at;
+    assert!(!roster.is_training_due(&all[..19], at(19)));
+    assert!(roster.is_training_due(&all[..20], at(20)));
+    roster.mark_trained(&all[..20]);
+    assert!(!roster.is_training_due(&all[..39], Timestamp(at(20).0 + 23 * 3_600_000)));
+    assert!(roster.is_training_due(&all[..21], Timestamp(at(20).0 + 24 * 3_600_000)));
+    assert!(
+        !roster.is_training_due(&all[..20], Timestamp(at(20).0 + 90 * 3_600_000)),
+        "nothing new"
+    );
+    // Ten of them are gone: twenty came all the same.
+    assert!(roster.is_training_due(&all[10..40], at(40)));
+}
+
+#[test]
+fn one_that_is_fitted_every_day_does_not_keep_the_older_from_their_trial() {
+    let all = lessons(200, 5, odd);
+    let challengers: Vec<Arc<Predictor>> =
+        (20..30).map(|end| Arc::new(trained(&all[..end * 2]))).collect();
+    let mut roster = Roster::new(PRIOR.clone());
+    for (at, challenger) in challengers.iter().enumerate() {
+        roster.enter(challenger.clone(), &all[..(20 + at) * 2]);
+    }
+    // Of ten fitted two labels apart those are left that had ten labels before the next one came.
+    let left: Vec<usize> = roster
+        .challengers
+        .iter()
+        .filter_map(|left| challengers.iter().position(|known| known.id() == left.id()))
+        .collect();
+    assert_eq!(left, [9], "each gave way to the next");
+    roster.enter(challengers[0].clone(), &all);
+    assert_eq!(roster.challengers.len(), 2, "the last one had been tried by now");
 }
 
 #[test]

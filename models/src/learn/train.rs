@@ -48,6 +48,9 @@ pub fn train(
     let aside = doubted(prior, lessons);
     let lessons: Vec<&Lesson> =
         lessons.iter().filter(|lesson| !aside.contains(&lesson.id)).collect();
+    if lessons.is_empty() && !aside.is_empty() {
+        return Err(FitError::SetAside { labels: aside.len() });
+    }
     // The share of the work of each fit is that of its rows: all of them twice over.
     let total = 2.0 * lessons.len().max(1) as f64;
     let all = fit_in_time(&rows(lessons.iter().copied(), MOST_ROWS), seed, &mut |share| {

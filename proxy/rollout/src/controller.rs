@@ -172,8 +172,8 @@ impl Controller {
         if is_judged {
             self.remember_unkept_load(at);
         }
-        let predictor = self.predictor.clone();
-        for finding in self.services[at].observe(now, tick, predictor.as_deref()) {
+        let predictor = self.predictor.as_ref().map(|predictor| predictor.of_service(service));
+        for finding in self.services[at].observe(now, tick, predictor.as_ref()) {
             match finding {
                 Finding::Note(kind) => self.note(now, at, kind),
                 Finding::Observed(change) => {
@@ -189,6 +189,10 @@ impl Controller {
                         format!("the episode was {}: {}", episode.label.as_str(), episode.why);
                     let mut record = self.blank(now, RecordKind::EpisodeLabelled, at, text);
                     record.details = serde_json::to_value(&*episode).unwrap_or(Value::Null);
+                    // Which release it is of: whoever learns keeps a release's episodes together.
+                    let state = &self.services[at].state;
+                    record.details["deployed"] = json!(state.rollout_started);
+                    record.details["canary_version"] = json!(state.canary_version);
                     self.write(record);
                 }
             }

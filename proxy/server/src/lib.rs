@@ -2,12 +2,15 @@
 //! Modules are declared here, not in `main.rs`.
 
 mod admin;
+mod chart;
 pub mod command;
 mod control;
 pub mod data_path;
 pub mod demo;
 mod explain;
+mod learning;
 mod logging;
 mod replay;
+mod report;
 mod simulate;
 mod wall_time;

@@ -1,5 +1,6 @@
 //! `/`: one page that holds no data, reads the API, and loads nothing from anywhere else.
 
+use crate::chart;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use std::hash::{BuildHasher, RandomState};
@@ -17,7 +18,8 @@ pub(super) async fn page() -> Response {
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::REFERRER_POLICY, "no-referrer".to_owned()),
     ];
-    (headers, PAGE.replace("{{nonce}}", &nonce)).into_response()
+    (headers, PAGE.replace("{{nonce}}", &nonce).replace("{{chart-style}}", chart::STYLE))
+        .into_response()
 }
 
 /// Unguessable: SipHash under keys that the operating system drew.

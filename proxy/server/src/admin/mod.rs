@@ -6,7 +6,9 @@ mod events;
 mod failure;
 mod guard;
 mod health;
+mod labels;
 mod metrics;
+mod pictures;
 mod services;
 mod views;
 
@@ -84,7 +86,11 @@ fn router(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/services/{name}", get(services::one))
         .route("/api/v1/services/{name}/{verb}", post(services::command))
         .route("/api/v1/events", get(events::events))
+        .route("/api/v1/services/{name}/pictures", get(pictures::of_service))
         .route("/api/v1/decisions/{id}", get(services::decision))
+        .route("/api/v1/decisions/{id}/report", get(pictures::report))
+        .route("/api/v1/decisions/{id}/label", post(labels::label))
+        .route("/api/v1/models", get(labels::models))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state((admin.clone(), Arc::new(guard)), check))

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A disk that does not answer for so long has not refused, but nobody should wait on.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn proxy(State(admin): State<Admin>) -> Response {
     Json(admin.board.proxy_status()).into_response()
@@ -82,7 +82,7 @@ pub(super) async fn command(
     }
 }
 
-fn refused(refusal: Refusal) -> Failure {
+pub(super) fn refused(refusal: Refusal) -> Failure {
     let (status, fix) = match &refusal {
         Refusal::Command(CommandError::UnknownService(_, known)) => {
             (StatusCode::NOT_FOUND, format!("use one of: {known}"))
@@ -121,22 +121,24 @@ pub(super) async fn decision(
     State(admin): State<Admin>,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    let unknown = || {
-        Failure::new(
-            StatusCode::NOT_FOUND,
-            format!("there is no decision '{id}'"),
-            "GET /api/v1/events lists them; on the command line: serinus history",
-        )
-    };
-    let id: u64 = id.parse().map_err(|_| unknown())?;
-    if let Some(entry) = admin.board.events.find(id) {
+    let unknown = || unknown_decision(&id);
+    let number: u64 = id.parse().map_err(|_| unknown())?;
+    if let Some(entry) = admin.board.events.find(number) {
         return Ok(Json(Decision::new(&entry)).into_response());
     }
     let directory = admin.state_dir.clone();
-    let found = tokio::task::spawn_blocking(move || Reader::open(&directory)?.get(id))
+    let found = tokio::task::spawn_blocking(move || Reader::open(&directory)?.get(number))
         .await
         .map_err(Failure::internal)?
         .map_err(Failure::internal)?;
     let entry = found.ok_or_else(unknown)?;
     Ok(Json(Decision::new(&entry)).into_response())
+}
+
+pub(super) fn unknown_decision(id: &str) -> Failure {
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no decision '{id}'"),
+        "GET /api/v1/events lists them; on the command line: serinus history",
+    )
 }

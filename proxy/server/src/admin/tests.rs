@@ -283,6 +283,10 @@ async fn the_metrics_page_has_every_name_and_label_of_the_contract() {
         r#"serinus_upstream_memory_bytes{service="checkout",variant="stable"} 1000000"#,
         "serinus_config_last_reload_success 1",
         "serinus_journal_writable 1",
+        r#"serinus_models_total{outcome="trained"} 0"#,
+        "serinus_learning_labels 0",
+        "serinus_learning_labels_set_aside 0",
+        "serinus_learning_challengers 0",
         "serinus_build_info{version=",
     ] {
         let found = text.lines().any(|have| same(have, line));

@@ -40,6 +40,11 @@ impl Whom {
         serinus_config::parse(&text, file).map(Some).map_err(|errors| anyhow!("{errors}"))
     }
 
+    /// Whether a configuration says which.
+    pub(super) fn is_by_config(&self) -> bool {
+        self.config.is_some()
+    }
+
     /// A client for it.
     pub(super) fn client(&self) -> anyhow::Result<AdminClient> {
         let settings = self.settings()?;

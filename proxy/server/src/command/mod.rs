@@ -4,12 +4,17 @@ mod admin_client;
 mod check;
 mod history;
 mod import;
+mod label;
+mod model;
 mod operate;
+mod place;
 mod probe;
 mod replay;
+mod report;
 mod run;
 mod schema;
 mod signals;
+mod train;
 mod watch;
 mod watch_view;
 
@@ -52,6 +57,14 @@ enum Command {
     History(history::HistoryArguments),
     /// What was seen, why it was decided, what happens next, what to do.
     Explain(history::ExplainArguments),
+    /// One decision as a page: pictures, words, figures.
+    Report(report::ReportArguments),
+    /// Say what an episode was: it wins over what was observed.
+    Label(label::LabelArguments),
+    /// Fit a model to the labels of a journal, as the running proxy does.
+    Train(train::TrainArguments),
+    /// What judges, what it listens to, how good it is.
+    Model(model::ModelArguments),
     /// Judge a journal or a decision again, as it was or under changed settings.
     Replay(replay::ReplayArguments),
     /// Run a probe once and show where its time went: exit 1 if it fails. Or `lint` and `suggest` probes.
@@ -85,6 +98,10 @@ impl Command {
             Command::Retry(arguments) => operate::command(&arguments, Order::Retry),
             Command::History(arguments) => history::history(&arguments),
             Command::Explain(arguments) => history::explain(&arguments),
+            Command::Report(arguments) => report::run(&arguments),
+            Command::Label(arguments) => label::run(&arguments),
+            Command::Train(arguments) => train::run(&arguments),
+            Command::Model(arguments) => model::run(&arguments),
             Command::Replay(arguments) => replay::run(&arguments),
             Command::Probe(arguments) => probe::run(arguments),
             Command::Simulate(arguments) => simulate::run(&arguments),
@@ -136,12 +153,18 @@ mod tests {
             "explain 12 --json",
             "replay 12 --state-dir state --set rollback_threshold=0.9 --set margin=2 --json",
             "replay journal.sqlite --service checkout",
+            "report 12 --state-dir state --out page.html",
+            "label 12 transient --why deploys --config a.toml",
+            "train --journal state --out model.learned --seed 3",
+            "model show 5820 --service checkout --json --state-dir state",
+            "model evaluate --config a.toml",
             "probe login --variant canary --config a.toml",
             "probe login --row 3 --config a.toml",
             "probe lint --config a.toml",
             "probe lint login --config a.toml",
             "probe suggest --config a.toml --access-log access.log --route web",
             "simulate",
+            "simulate --learning --days 30 --record folder",
             "simulate --scenario a.toml --scenario blip --policy ours --seed 7 --runs 3 --jobs 2 --json r.json --svg f.svg",
             "import har login.har --service shop --name login --host shop.example",
             "schema",

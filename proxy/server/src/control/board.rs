@@ -3,6 +3,8 @@
 use super::events::Events;
 use super::fixed::Fixed;
 use super::journal::Health;
+use super::past::Past;
+use crate::learning::Report;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use serinus_config::Settings;
@@ -10,6 +12,7 @@ use serinus_models::{Pair, Resources};
 use serinus_rollout::{RecordKind, ServiceStatus};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the process is between its start and its end.
@@ -42,6 +45,14 @@ pub(crate) struct Model {
     pub(crate) trouble: Option<String>,
 }
 
+/// Models since the start, by what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct ModelCounts {
+    pub(crate) trained: AtomicU64,
+    pub(crate) replaced: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+}
+
 /// The proxy as `GET /api/v1/proxy` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ProxyStatus {
@@ -69,6 +80,11 @@ pub(crate) struct Board {
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) reload: ArcSwap<Reload>,
     pub(crate) model: ArcSwap<Model>,
+    /// What the learning thread knows.
+    pub(crate) learning: ArcSwap<Report>,
+    pub(crate) models: ModelCounts,
+    /// The last minutes of every service with a canary.
+    pub(crate) past: Past,
     pub(crate) journal: Arc<ArcSwap<Health>>,
     /// What the endpoints' processes use, by service, where they tell.
     pub(crate) resources: ArcSwap<BTreeMap<Arc<str>, Pair<Resources>>>,
@@ -95,6 +111,9 @@ impl Board {
             settings: ArcSwap::new(settings),
             reload: ArcSwap::default(),
             model: ArcSwap::default(),
+            learning: ArcSwap::default(),
+            models: ModelCounts::default(),
+            past: Past::default(),
             journal,
             resources: ArcSwap::default(),
             judgement: ArcSwap::default(),
@@ -104,6 +123,15 @@ impl Board {
 
     /// Counts the end of a rollout; other kinds are none.
     pub(crate) fn count(&self, service: Option<&Arc<str>>, kind: RecordKind) {
+        let models = match kind {
+            RecordKind::ModelTrained => Some(&self.models.trained),
+            RecordKind::ModelReplaced => Some(&self.models.replaced),
+            RecordKind::ModelRejected => Some(&self.models.rejected),
+            _ => None,
+        };
+        if let Some(models) = models {
+            models.fetch_add(1, Ordering::Relaxed);
+        }
         let outcome = match kind {
             RecordKind::Promoted => "promoted",
             RecordKind::RolledBack => "rolled_back",
@@ -143,6 +171,7 @@ impl Board {
             };
             troubles.push(format!("{why}; {instead}"));
         }
+        troubles.extend(self.learning.load().trouble.clone());
         if let Some(why) = &self.reload.load().refused {
             troubles.push(format!(
                 "the configuration file was refused, the one before is in force:\n{why}"

@@ -5,14 +5,18 @@ use super::clock::Clock;
 use super::journal::{Answer, Entry, Health, Journal, Line, Reader, Restored, Selection};
 use super::judgement::Judgement;
 use super::looking::{self, GLANCE_EVERY, Rhythm};
+use super::model::Loaded;
 use super::numbering::Numbering;
 use super::parts::Parts;
 use super::request::{Refusal, Request};
+use crate::chart::{Moment, done_in};
+use crate::learning::{Correction, News, Report, Teacher};
 use serde_json::{Value, json};
 use serinus_config::Settings;
 use serinus_models::Timestamp;
+use serinus_models::learn::Roster;
 use serinus_rollout::{Command, Input, Output, Record, RecordKind, ServiceState, Ticket, Urgency};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -41,6 +45,12 @@ pub(crate) struct Conductor {
     /// Commands that are answered when their record is on the disk; whether they were carried out
     /// without it.
     waiting: HashMap<Ticket, (Reply, bool)>,
+    /// Labels on their way to the disk.
+    labels: HashSet<Ticket>,
+    /// Corrections so far: they have tickets of their own, from the end of all numbers.
+    corrections: u64,
+    /// None where nothing is learned: a person put a model there, or no thread could be started.
+    teacher: Option<Teacher>,
 }
 
 /// What a conductor begins with.
@@ -60,7 +70,7 @@ impl Conductor {
     pub(crate) fn begin(beginning: Beginning) -> Conductor {
         let Beginning { clock, board, parts, journal, restored, inbox, own_inbox } = beginning;
         let settings = board.settings.load_full();
-        let (predictor, model) = super::model::load(&settings.server.state_dir);
+        let Loaded { predictor, model, roster } = super::model::load(&settings.server.state_dir);
         let states = restored.as_ref().map(Restored::states).unwrap_or_default();
         let now = clock.now();
         let (judgement, outputs) = Judgement::begin(now, settings.plan(), states, predictor);
@@ -77,7 +87,12 @@ impl Conductor {
             own_inbox,
             pending: HashMap::new(),
             waiting: HashMap::new(),
+            labels: HashSet::new(),
+            corrections: 0,
+            teacher: None,
         };
+        let roster = roster.filter(|_| conductor.settings.learning.enabled);
+        conductor.teacher = roster.and_then(|roster| conductor.teach(roster));
         if restored.is_some() {
             conductor.remember_events();
         }
@@ -126,28 +141,45 @@ impl Conductor {
             return steps;
         }
         let mut used = (**self.board.resources.load()).clone();
+        let mut looked_at = Vec::new();
         for at in due {
             let span_ms = self.rhythms[at].mark(now);
             let service = self.rhythms[at].service.clone();
             let Parts { data_path, scheduler, resources, .. } = &self.parts;
             let tick = looking::gather(&service, span_ms, data_path, scheduler, resources);
             used.insert(service.clone(), tick.resources);
-            self.tell(Input::Observed { service, tick });
+            let done = done_in(&tick);
+            self.tell(Input::Observed { service: service.clone(), tick });
+            looked_at.push((service, done));
         }
         self.board.resources.store(Arc::new(used));
         self.tell(Input::Tick);
+        let status = self.judgement.status().unwrap_or_default();
+        for (service, done) in looked_at {
+            let of_service = status.iter().find(|status| status.name == service);
+            if let Some(status) = of_service.filter(|status| status.canary.is_some()) {
+                self.board.past.add(&service, Moment::of(self.clock.now(), done, status));
+            }
+        }
         true
     }
 
     fn answer(&mut self, request: Request) {
         match request {
             Request::Command { service, command, reply } => self.command(&service, command, reply),
+            Request::Label { correction, reply } => self.label(correction, reply),
+            Request::Learned(news, report) => self.learned(news, report),
             Request::Reload => self.reload(),
             Request::Journal(Answer::Durable(ticket)) => {
                 if let Some((service, at, state)) = self.pending.remove(&ticket) {
                     self.judgement.happened(&service, at, &state);
                 }
                 self.tell(Input::Durable(ticket));
+                if self.labels.remove(&ticket)
+                    && let Some(teacher) = &self.teacher
+                {
+                    teacher.wake();
+                }
                 self.show();
                 if let Some((reply, _)) = self.waiting.remove(&ticket) {
                     // Whoever asked may have gone.
@@ -156,6 +188,7 @@ impl Conductor {
             }
             Request::Journal(Answer::NotDurable(ticket)) => {
                 self.pending.remove(&ticket);
+                self.labels.remove(&ticket);
                 self.tell(Input::NotDurable(ticket));
                 if let Some((reply, is_done)) = self.waiting.remove(&ticket) {
                     if is_done {
@@ -181,6 +214,55 @@ impl Conductor {
         let now = self.clock.now();
         let outputs = self.judgement.restart(now, restored.states());
         self.carry_out(now, outputs);
+    }
+
+    /// Starts the thread that learns.
+    fn teach(&self, roster: Roster) -> Option<Teacher> {
+        let inbox = self.own_inbox.clone();
+        let tell = move |news, report| {
+            // The loop may have stopped already: then nobody wants to know.
+            let _ = inbox.send(Request::Learned(news, report));
+        };
+        let state_dir = self.settings.server.state_dir.clone();
+        Teacher::start(state_dir, roster, tell)
+            .inspect_err(|error| tracing::error!(%error, "nothing is learned: no thread"))
+            .ok()
+    }
+
+    /// Begins or ends to learn, as the configuration says now.
+    pub(super) fn learn_as_configured(&mut self) {
+        match (self.settings.learning.enabled, self.teacher.is_some()) {
+            (false, true) => self.teacher = None,
+            (true, false) => {
+                let roster = super::model::load(&self.settings.server.state_dir).roster;
+                self.teacher = roster.and_then(|roster| self.teach(roster));
+            }
+            _ => {}
+        }
+    }
+
+    /// Models whose files are on the disk already.
+    fn learned(&mut self, news: Vec<News>, report: Report) {
+        for News { kind, text, details, takes_over } in news {
+            if let Some(predictor) = takes_over {
+                let model = Model { id: Some(predictor.id().to_owned()), trouble: None };
+                self.board.model.store(Arc::new(model));
+                self.tell(Input::ModelLoaded(Some(predictor)));
+            }
+            self.note(kind, text, details);
+        }
+        self.board.learning.store(Arc::new(report));
+    }
+
+    /// Writes down what a person says of an episode; answered when it is on the disk.
+    fn label(&mut self, correction: Correction, reply: Reply) {
+        let record = correction.record(self.clock.now(), self.settings.hash.clone());
+        self.notify(record.clone());
+        // No controller has a ticket like that.
+        let ticket = Ticket::MAX - self.corrections;
+        self.corrections += 1;
+        self.waiting.insert(ticket, (reply, false));
+        self.append(Some(ticket), record);
     }
 
     fn command(&mut self, service: &str, command: Command, reply: Reply) {
@@ -266,6 +348,9 @@ impl Conductor {
                 }
                 _ => self.judgement.happened(service, record.at, state),
             }
+        }
+        if record.kind == RecordKind::EpisodeLabelled {
+            self.labels.extend(ticket);
         }
         self.add_thresholds(&mut record);
         let is_queued = self.journal.append(Line { ticket, id, record });

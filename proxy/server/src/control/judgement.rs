@@ -77,6 +77,10 @@ impl Judgement {
                 self.plan = plan.clone();
                 Input::ConfigChanged(plan)
             }
+            Input::ModelLoaded(predictor) => {
+                self.predictor = predictor.clone();
+                Input::ModelLoaded(predictor)
+            }
             Input::Durable(ticket) => match self.own(ticket) {
                 Some(ticket) => Input::Durable(ticket),
                 None => return Vec::new(),

@@ -12,13 +12,14 @@ pub(crate) mod looking;
 mod model;
 mod numbering;
 mod parts;
+pub(crate) mod past;
 mod reload;
 mod request;
 
 pub(crate) use board::{Board, Lifecycle, ProxyStatus};
 pub(crate) use clock::Clock;
 pub(crate) use conductor::{Beginning, Conductor, pace};
-pub(crate) use model::at_hand as models_at_hand;
+pub(crate) use model::{at_hand as models_at_hand, in_force as load_model};
 pub(crate) use parts::Parts;
 pub(crate) use reload::read as read_config;
 pub(crate) use request::{Refusal, Request};

@@ -1,44 +1,75 @@
 //! Which model judges: one learned here if there is a good one, else the shipped one, else none.
 
 use super::board::Model;
+use crate::learning::ModelStore;
 use serinus_models::Predictor;
+use serinus_models::learn::Roster;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The predictor to use, and what the board says of it.
-pub(super) fn load(state_dir: &Path) -> (Option<Arc<Predictor>>, Model) {
-    let learned = match find(state_dir) {
+/// The model to judge with.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) predictor: Option<Arc<Predictor>>,
+    /// What the board says of it.
+    pub(super) model: Model,
+    /// Where learning goes on; none where a person put a model there, or there is no prior.
+    pub(super) roster: Option<Roster>,
+}
+
+/// A `model.*` that a person put there, else what was learned here, else the shipped one, else none.
+pub(super) fn load(state_dir: &Path) -> Loaded {
+    let put_there = match find(state_dir) {
         Ok(None) => None,
         Ok(Some(path)) => Some(read(&path)),
         Err(error) => {
             Some(Err(format!("{} cannot be searched for a model: {error}", state_dir.display())))
         }
     };
-    let refused = match learned {
-        Some(Ok(predictor)) => return in_use(predictor, None),
-        Some(Err(why)) => Some(why),
-        None => None,
-    };
+    let mut troubles = Vec::new();
+    match put_there {
+        Some(Ok(predictor)) => {
+            tracing::info!(
+                model = predictor.id(),
+                "a model was put there: nothing else is learned"
+            );
+            return in_use(Arc::new(predictor), troubles, None);
+        }
+        Some(Err(why)) => troubles.push(why),
+        None => {}
+    }
     match Predictor::shipped() {
-        Ok(predictor) => in_use(predictor, refused),
+        Ok(prior) => {
+            let (roster, refused) = ModelStore::of(state_dir).load(Arc::new(prior));
+            troubles.extend(refused);
+            in_use(roster.champion.clone(), troubles, Some(roster))
+        }
         Err(error) => {
-            let why = format!("the shipped model cannot be used: {error}");
-            let trouble = refused.map_or(why.clone(), |refused| format!("{refused}; {why}"));
-            (None, Model { id: None, trouble: Some(trouble) })
+            troubles.push(format!("the shipped model cannot be used: {error}"));
+            let model = Model { id: None, trouble: Some(troubles.join("; ")) };
+            Loaded { predictor: None, model, roster: None }
         }
     }
 }
 
-fn in_use(predictor: Predictor, trouble: Option<String>) -> (Option<Arc<Predictor>>, Model) {
+fn in_use(predictor: Arc<Predictor>, troubles: Vec<String>, roster: Option<Roster>) -> Loaded {
+    let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
     let model = Model { id: Some(predictor.id().to_owned()), trouble };
-    (Some(Arc::new(predictor)), model)
+    Loaded { predictor: Some(predictor), model, roster }
+}
+
+/// The model that judges in a state directory, and what its files are refused for.
+pub(crate) fn in_force(state_dir: &Path) -> (Option<Arc<Predictor>>, Option<String>) {
+    let Loaded { predictor, model, .. } = load(state_dir);
+    (predictor, model.trouble)
 }
 
 /// Every model that a replay can judge with: the shipped one and the good ones in the directory.
 pub(crate) fn at_hand(state_dir: &Path) -> Vec<Arc<Predictor>> {
-    let files = all(state_dir).unwrap_or_default();
+    let mut files = all(state_dir).unwrap_or_default();
+    files.extend(ModelStore::of(state_dir).files());
     let learned = files.iter().filter_map(|path| read(path).ok());
     learned.chain(Predictor::shipped()).map(Arc::new).collect()
 }
@@ -80,10 +111,10 @@ mod tests {
     #[test]
     fn a_broken_model_never_replaces_the_shipped_one() {
         let directory = tempfile::tempdir().unwrap();
-        let (shipped, model) = load(directory.path());
+        let Loaded { predictor: shipped, model, .. } = load(directory.path());
         assert!(shipped.is_some() && model.trouble.is_none(), "{model:?}");
         fs::write(directory.path().join("model.json"), "{}").unwrap();
-        let (instead, told) = load(directory.path());
+        let Loaded { predictor: instead, model: told, .. } = load(directory.path());
         assert_eq!(instead.map(|predictor| predictor.id().to_owned()), model.id);
         assert!(told.trouble.as_ref().is_some_and(|why| why.contains("model.json")), "{told:?}");
     }

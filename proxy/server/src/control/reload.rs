@@ -71,7 +71,9 @@ impl Conductor {
         self.rhythms = Rhythm::of(&settings, &self.rhythms, Instant::now());
         self.settings = Arc::new(settings);
         self.board.settings.store(self.settings.clone());
+        self.board.past.keep(|service| self.settings.service(service).is_some());
         self.tell(Input::ConfigChanged(plan));
+        self.learn_as_configured();
         self.show();
         Ok(self.board.fixed().waits_for_restart(&Fixed::of(&self.settings)))
     }

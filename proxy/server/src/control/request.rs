@@ -1,6 +1,7 @@
 //! What others ask of the control loop.
 
 use super::journal::Answer;
+use crate::learning::{Correction, News, Report};
 use serinus_rollout::{Command, CommandError};
 use tokio::sync::oneshot;
 
@@ -15,6 +16,14 @@ pub(crate) enum Request {
         /// answered without the journal if that does not work.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// A person says what an episode was.
+    Label {
+        correction: Correction,
+        /// Answered once it is durable, or refused.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// What was learned.
+    Learned(Vec<News>, Report),
     /// Read the configuration file again.
     Reload,
     /// The journal has an answer.

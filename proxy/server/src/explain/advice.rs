@@ -4,7 +4,7 @@ use crate::control::journal::Entry;
 use serinus_rollout::{Phase, Record, RecordKind, ServiceState};
 
 /// What happens now without anybody doing anything.
-pub(super) fn next(record: &Record) -> Vec<String> {
+pub(crate) fn next(record: &Record) -> Vec<String> {
     let canary = canary(record.state.as_ref());
     let probes_go_on = "Probes go on against both versions, so that it becomes known whether the failure lasted; the model learns from it.";
     let lines: Vec<String> = match record.kind {
@@ -52,7 +52,7 @@ pub(super) fn next(record: &Record) -> Vec<String> {
 }
 
 /// Commands to type, with what they are for.
-pub(super) fn options(entry: &Entry) -> Vec<String> {
+pub(crate) fn options(entry: &Entry) -> Vec<String> {
     let record = &entry.record;
     let Some(service) = record.service.as_deref() else {
         return match record.kind {

@@ -10,6 +10,7 @@ pub(crate) mod words;
 
 use crate::control::journal::Entry;
 use crate::wall_time;
+pub(crate) use advice::{next, options};
 use serde::Serialize;
 use serde_json::Value;
 use serinus_models::{Evaluation, Outcome, OutcomeCounts, Quantiles};
@@ -230,7 +231,7 @@ fn scores(lines: &mut Vec<String>, evaluation: &Evaluation, thresholds: &Value) 
 }
 
 /// Three significant digits, without trailing noise.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
     let digits = (2.0 - magnitude).clamp(0.0, 6.0) as usize;
     let text = format!("{value:.digits$}");

@@ -2,6 +2,7 @@
 //! was told, as it was, and beside it under changed settings.
 
 mod compare;
+mod course;
 mod library;
 mod report;
 
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use compare::{Brief, Difference, Verified};
+pub(crate) use course::{Course, course};
 pub(crate) use report::report;
 
 /// What is asked of a journal.

@@ -33,6 +33,12 @@ pub(crate) struct SimulateArguments {
     /// Write the frontier to this file.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Play a year of releases with learning, and without, in place of scenarios under policies.
+    #[arg(long, conflicts_with_all = ["scenarios", "policies", "runs", "json", "svg"])]
+    pub(super) learning: bool,
+    /// Days of that year.
+    #[arg(long, value_name = "N", default_value_t = 365, requires = "learning", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub(super) days: u32,
     /// Write rows, table, frontier and a summary into this folder.
     #[arg(long, value_name = "FOLDER")]
     record: Option<PathBuf>,
@@ -86,6 +92,10 @@ impl SimulateArguments {
         let policies = Policy::ALL.into_iter().filter(asked).collect();
         let (json, svg) = (self.json.as_deref(), self.svg.as_deref());
         Ok(Wanted { scenarios, policies, json, svg, record: self.record.as_deref() })
+    }
+
+    pub(super) fn record_folder(&self) -> Option<&Path> {
+        self.record.as_deref()
     }
 
     pub(super) fn jobs(&self) -> usize {

@@ -11,6 +11,7 @@ mod gathering;
 mod ledger;
 mod metrics;
 mod play;
+mod play_one;
 mod policy;
 mod proxy;
 mod record;
@@ -21,6 +22,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod year;
 
 pub(crate) use arguments::SimulateArguments;
 
@@ -37,6 +39,9 @@ use totals::Totals;
 
 /// Plays what is asked for and shows what came of it.
 pub(crate) fn run(arguments: &SimulateArguments) -> anyhow::Result<ExitCode> {
+    if arguments.learning {
+        return year::run(arguments);
+    }
     let wanted = match arguments.read() {
         Ok(wanted) => wanted,
         Err(why) => {

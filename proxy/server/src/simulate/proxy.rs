@@ -11,7 +11,7 @@ use super::policy::Conduct;
 use crate::control::looking::{GLANCE_EVERY, is_due};
 use crate::control::pace;
 use serinus_models::world::{Scenario, ServiceShape, World};
-use serinus_models::{Exposure, Label, Predictor, Timestamp};
+use serinus_models::{Episode, Exposure, Label, Predictor, Timestamp};
 use serinus_probes::Cadence;
 use serinus_rollout::{
     Command, Controller, Input, Output, Plan, Record, RecordKind, RolloutPolicy, Urgency,
@@ -49,6 +49,7 @@ pub(super) struct Proxy {
     anomaly_since: Option<Duration>,
     first_alarm: Option<Duration>,
     label: Option<Label>,
+    episodes: Vec<Episode>,
     ledger: Ledger,
 }
 
@@ -83,6 +84,7 @@ impl Proxy {
             anomaly_since: None,
             first_alarm: None,
             label: None,
+            episodes: Vec::new(),
             ledger: Ledger::of(&world),
             world,
         };
@@ -108,6 +110,16 @@ impl Proxy {
     /// Whether there was an alarm.
     pub(super) fn has_alarmed(&self) -> bool {
         self.first_alarm.is_some()
+    }
+
+    /// When the first alarm was.
+    pub(super) fn first_alarm(&self) -> Option<Duration> {
+        self.first_alarm
+    }
+
+    /// Episodes whose label is known.
+    pub(super) fn episodes(&self) -> &[Episode] {
+        &self.episodes
     }
 
     /// Whether nothing that matters can happen any more.
@@ -230,6 +242,7 @@ impl Proxy {
             RecordKind::EpisodeLabelled => {
                 let label = serde_json::from_value(record.details["label"].clone()).ok();
                 self.label = self.label.or(label);
+                self.episodes.extend(serde_json::from_value(record.details.clone()).ok());
             }
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! What is known of traffic, rollouts and the process itself, as Prometheus families.
 
 use crate::control::Board;
+use crate::control::board::ModelCounts;
 use crate::control::journal::Health;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{
@@ -9,6 +10,7 @@ use prometheus::proto::{
 use serinus_rollout::Phase;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What one variant answered on one route since the start.
 #[derive(Debug, Clone)]
@@ -36,7 +38,7 @@ const COUNTER: MetricType = MetricType::COUNTER;
 const GAUGE: MetricType = MetricType::GAUGE;
 
 /// Name, help, kind: in the order of [`Families::collect`].
-const FAMILIES: [(&str, &str, MetricType); 17] = [
+const FAMILIES: [(&str, &str, MetricType); 21] = [
     ("serinus_requests_total", "Requests of users answered by a variant.", COUNTER),
     ("serinus_request_duration_seconds", "How long they took.", MetricType::HISTOGRAM),
     ("serinus_shielded_requests_total", "Canary failures answered by stable instead.", COUNTER),
@@ -58,6 +60,14 @@ const FAMILIES: [(&str, &str, MetricType); 17] = [
     ),
     ("serinus_journal_writable", "0 while decisions cannot be written down.", GAUGE),
     ("serinus_build_info", "1, with the version.", GAUGE),
+    ("serinus_models_total", "Models since the start, by what became of them.", COUNTER),
+    ("serinus_learning_labels", "Labelled episodes that can be learned from.", GAUGE),
+    (
+        "serinus_learning_labels_set_aside",
+        "Labels that say the opposite of the shipped prior: not learned from until a person confirms them.",
+        GAUGE,
+    ),
+    ("serinus_learning_challengers", "Models on trial beside the one that judges.", GAUGE),
 ];
 
 pub(super) struct Families {
@@ -134,6 +144,20 @@ impl Families {
         families
     }
 
+    fn learning(&self) -> [Vec<Metric>; 4] {
+        let ModelCounts { trained, replaced, rejected } = &self.board.models;
+        let outcomes = [("trained", trained), ("replaced", replaced), ("rejected", rejected)];
+        let report = self.board.learning.load();
+        [
+            outcomes
+                .map(|(name, count)| counter(&[("outcome", name)], count.load(Ordering::Relaxed)))
+                .to_vec(),
+            vec![gauge(&[], report.labels as f64)],
+            vec![gauge(&[], report.set_aside as f64)],
+            vec![gauge(&[], report.on_trial.len() as f64)],
+        ]
+    }
+
     fn process(&self) -> [Vec<Metric>; 3] {
         let is = |good: bool| vec![gauge(&[], if good { 1.0 } else { 0.0 })];
         [
@@ -155,7 +179,8 @@ impl Collector for Families {
             .into_iter()
             .chain(self.rollouts())
             .chain(self.resources())
-            .chain(self.process());
+            .chain(self.process())
+            .chain(self.learning());
         let named = FAMILIES.iter().zip(metrics).filter(|(_, metrics)| !metrics.is_empty());
         named
             .map(|((name, help, kind), metrics)| {

@@ -17,11 +17,12 @@ pub(crate) use queue::Line;
 pub(crate) use read::{Entry, Reader, Selection};
 pub(crate) use retention::HEARD_KEPT_DAYS;
 pub(crate) use store::{FILE_NAME, Restored};
+use store::{Store, StoreError, StoredRow};
 
 use arc_swap::ArcSwap;
 use queue::Queue;
 use serinus_models::Timestamp;
-use serinus_rollout::{Heard, Ticket};
+use serinus_rollout::{Heard, Record, Ticket};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -54,6 +55,17 @@ pub(crate) enum Health {
         /// In words, with what to do.
         why: String,
     },
+}
+
+/// Writes one record into the journal of a proxy that is not running; says under which number.
+///
+/// # Errors
+/// The file cannot be used: for one, because a proxy is running and has it.
+pub(crate) fn append_alone(directory: &Path, record: &Record) -> Result<u64, StoreError> {
+    let mut store = Store::open(directory)?;
+    let id = store.restored()?.last_id + 1;
+    store.append([], [StoredRow { id, record, is_last_word: false }])?;
+    Ok(id)
 }
 
 /// A handle on the writing thread. Dropping it writes what is queued and ends the thread.

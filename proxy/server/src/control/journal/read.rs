@@ -30,6 +30,17 @@ pub(crate) struct Selection {
     pub(crate) limit: usize,
 }
 
+/// A labelled episode, or a correction of one.
+#[derive(Debug, Clone)]
+pub(crate) struct EpisodeRow {
+    /// The number of its record.
+    pub(crate) id: u64,
+    /// When it was labelled.
+    pub(crate) at: Timestamp,
+    pub(crate) service: String,
+    pub(crate) body: serde_json::Value,
+}
+
 /// Numbers of the first and the last thing that was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeardRange {
@@ -107,6 +118,27 @@ impl Reader {
             rows.into_iter().map(|row| self.entry(row)).collect::<Result<_, _>>()?;
         entries.sort_by_key(|entry| entry.id);
         Ok(entries)
+    }
+
+    /// Labelled episodes and what was said of them later, the latest first, at most so many.
+    pub(crate) fn episodes(
+        &self,
+        most: usize,
+        mut each: impl FnMut(EpisodeRow),
+    ) -> Result<(), ReadError> {
+        let query = "SELECT id, at, service, body FROM episodes ORDER BY id DESC LIMIT ?";
+        let failed = |source| self.failed(source);
+        let mut statement = self.connection.prepare(query).map_err(failed)?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let mut rows = statement.query([most]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let columns = || Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+            let (id, at, service, body): (u64, u64, String, String) = columns().map_err(failed)?;
+            // What cannot be understood is nothing, for whoever reads it to leave out.
+            let body = serde_json::from_str(&body).unwrap_or_default();
+            each(EpisodeRow { id, at: Timestamp(at), service, body });
+        }
+        Ok(())
     }
 
     /// The record of that number.

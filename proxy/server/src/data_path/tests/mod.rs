@@ -16,8 +16,7 @@ use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
     AccessField, AccessFormat, AccessLogSettings, AdminSettings, GuardSettings, IntakeSettings,
-    ListenerSettings, LogSettings, PoolSettings, ProbingSettings, RouteSettings, ServerSettings,
-    ServiceSettings, Settings, TimeoutSettings,
+    LearningSettings, ListenerSettings, LogSettings, PoolSettings, ProbingSettings, RouteSettings, ServerSettings, ServiceSettings, Settings, TimeoutSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -43,6 +42,7 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
         },
         admin: AdminSettings { listen: None, token: None },
         log: LogSettings { level: "info".to_owned(), access: Some(access_log()) },
+        learning: LearningSettings { enabled: false },
         listeners: vec![ListenerSettings {
             name: "web".to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
