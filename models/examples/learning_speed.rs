@@ -8,7 +8,7 @@ use serinus_models::learn::{Frozen, Lesson, train};
 use serinus_models::{CHECKPOINTS, FEATURE_COUNT, FeatureVector, Predictor, Timestamp, pretrain};
 use std::error::Error;
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Episodes, of which so many different ones are played; the others repeat them under other names.
 const EPISODES: u64 = 5_000;
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{:.1?} to play the frozen scenarios", begun.elapsed());
     let begun = Instant::now();
     let mut last = Instant::now();
-    let mut longest = last - last;
+    let mut longest = Duration::ZERO;
     let learned = train(&lessons, (&prior, &prior), &frozen, 1, &mut |_| {
         longest = longest.max(last.elapsed());
         last = Instant::now();

@@ -5,7 +5,8 @@ use crate::number::{LengthOrZero, Whole};
 use crate::read::Surroundings;
 use crate::reader::{At, Fault, Reader, Text, fault};
 use crate::settings::{
-    AccessField, AccessFormat, AccessLogSettings, AdminSettings, LearningSettings, LogSettings, ServerSettings,
+    AccessField, AccessFormat, AccessLogSettings, AdminSettings, LearningSettings, LogSettings,
+    ServerSettings,
 };
 use crate::suggest::choose;
 use crate::table::table;

@@ -327,6 +327,22 @@ fn a_challenger_that_does_worse_on_the_frozen_scenarios_does_not_win() {
 }
 
 #[test]
+fn what_is_true_of_some_services_is_not_believed_of_all() {
+    let frozen = Frozen::from_rows(planted(300, 1, 3));
+    // Two services of three have it the other way round, and a person says so.
+    let mut odd = lessons(300, 5, |at, row| row.sustained == (at % 3 == 0));
+    odd.iter_mut().for_each(|lesson| lesson.corrected = true);
+    let of = |frozen: &Frozen| train(&odd, (&PRIOR, &PRIOR), frozen, 3, &mut |_| true).unwrap();
+    let (restrained, free) = (of(&frozen), of(&silent()));
+    let say = |model: &Predictor| model.says(None)[1].share;
+    assert!(say(&restrained) < say(&free) / 2.0, "{} {}", say(&restrained), say(&free));
+    assert!(frozen.brier(&restrained) <= frozen.brier(&PRIOR) + 0.01);
+    // Upside down is no service's own way.
+    assert!(restrained.lineage().unwrap().left_out["odd"].contains("frozen"));
+    assert_eq!(restrained.says(Some("cart")).len(), 3, "the ordinary one has its layer");
+}
+
+#[test]
 fn a_calibration_table_says_what_was_said_and_what_happened() {
     let all = lessons(400, 5, |_, row| row.sustained);
     let table = calibration_table(&PRIOR, &all, false);

@@ -22,7 +22,9 @@ const RELEASES: usize = 12;
 const OF_EACH: usize = 3;
 /// A service's own layer may tell the frozen scenarios apart so much worse than the prior (AUC).
 /// A service may have its own ways; it cannot have them upside down.
-const WORSE_AT_MOST: f64 = 0.05;
+const WORSE_AT_MOST: f64 = 0.2;
+/// The layer of all services may make the forecasts of the frozen scenarios so much worse (Brier score).
+const FROZEN_SLACK: f64 = 0.005;
 
 /// How far a fit is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,9 +61,14 @@ pub fn train(
     let mut learned = Learned {
         lineage: lineage(&lessons, (prior, parent), seed),
         prior: prior_model(prior),
-        all: Layer { labels: lessons.len() as u64, model: Arc::new(all) },
+        all: Layer {
+            labels: lessons.len() as u64,
+            counts_as: lessons.len() as u64,
+            model: Arc::new(all),
+        },
         services: BTreeMap::new(),
     };
+    restrain(&mut learned, frozen.brier(prior) + FROZEN_SLACK, frozen);
     let mut of_services: BTreeMap<&str, Vec<&Lesson>> = BTreeMap::new();
     for lesson in &lessons {
         of_services.entry(&lesson.service).or_default().push(lesson);
@@ -83,7 +90,8 @@ pub fn train(
             Err(why) => Some(why.to_string()),
             Ok(Err(why)) => Some(why),
             Ok(Ok(model)) => {
-                let layer = Layer { labels: own.len() as u64, model: Arc::new(model) };
+                let labels = own.len() as u64;
+                let layer = Layer { labels, counts_as: labels, model: Arc::new(model) };
                 learned.services.insert(service.to_owned(), layer);
                 let auc = frozen.auc(&Predictor::of_learned(learned.clone()).of_service(service));
                 (auc < allowed).then(|| {
@@ -97,6 +105,17 @@ pub fn train(
         }
     }
     Ok(Predictor::of_learned(learned))
+}
+
+/// Cuts the say of the layer of all services back until the frozen scenarios are forecast well
+/// enough. What some services have as their own ways is not true of one that nobody knows; their own
+/// layers keep their say.
+fn restrain(learned: &mut Learned, allowed: f64, frozen: &Frozen) {
+    while learned.all.counts_as > 0
+        && frozen.brier(&Predictor::of_learned(learned.clone())) > allowed
+    {
+        learned.all.counts_as = learned.all.counts_as * 3 / 4;
+    }
 }
 
 /// A service's own model; in the inner error, why it has none.

@@ -19,6 +19,8 @@ const SERVICE_FROM: f64 = 50.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Layer {
     pub(crate) labels: u64,
+    /// As how many it counts where models are pooled.
+    pub(crate) counts_as: u64,
     pub(crate) model: Arc<Model>,
 }
 
@@ -76,10 +78,10 @@ impl Learned {
 
     /// The layers with their shares, for the releases of one service or for any.
     pub(super) fn layers(&self, service: Option<&str>) -> Vec<(f64, Arc<Model>)> {
-        let all = weight(self.all.labels, ALL_FROM);
+        let all = weight(self.all.counts_as, ALL_FROM);
         let mut layers = vec![(1.0 - all, self.prior.clone()), (all, self.all.model.clone())];
         if let Some(own) = service.and_then(|service| self.services.get(service)) {
-            let share = weight(own.labels, SERVICE_FROM);
+            let share = weight(own.counts_as, SERVICE_FROM);
             layers.iter_mut().for_each(|(of_layer, _)| *of_layer *= 1.0 - share);
             layers.push((share, own.model.clone()));
         }
