@@ -16,7 +16,8 @@ use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
     AccessField, AccessFormat, AccessLogSettings, AdminSettings, GuardSettings, IntakeSettings,
-    LearningSettings, ListenerSettings, LogSettings, PoolSettings, ProbingSettings, RouteSettings, ServerSettings, ServiceSettings, Settings, TimeoutSettings,
+    LearningSettings, ListenerSettings, LogSettings, PoolSettings, ProbingSettings, RouteSettings,
+    ServerSettings, ServiceSettings, Settings, TimeoutSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
