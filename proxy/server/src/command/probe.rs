@@ -168,7 +168,7 @@ fn run_once(
             anyhow!("service '{}' has no canary: use --variant stable", service.name)
         })?,
     };
-    let endpoint = match endpoint.or_else(|| pool.endpoints.first().cloned()) {
+    let endpoint = match endpoint.or_else(|| pool.addresses().next().map(str::to_owned)) {
         Some(endpoint) => endpoint,
         None => bail!("{variant} of service '{}' has no endpoint", service.name),
     };
