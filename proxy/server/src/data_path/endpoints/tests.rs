@@ -1,9 +1,11 @@
 //! Pools without sockets: who is asked, and who is left out.
 
+use super::super::recorder::Ending;
+use super::place::Chosen;
 use super::*;
 use serinus_config::LimitSettings;
 use serinus_routing::Weight;
-use serinus_routing::balance::EjectionRule;
+use serinus_routing::balance::{EjectionRule, RequestKey};
 
 const SHARD: Shard = Shard::of_thread(0);
 const SECOND: Duration = Duration::from_secs(1);
