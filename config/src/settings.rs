@@ -366,7 +366,7 @@ pub struct EjectionSettings {
 
 /// `[service.NAME.limits]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LimitSettings {
+pub struct ConcurrencySettings {
     /// Requests at one endpoint at a time.
     pub max_connections: Option<u32>,
     /// Requests of a variant that may wait for a place.
@@ -410,7 +410,7 @@ pub struct ServiceSettings {
     /// Passive ejection.
     pub ejection: Option<EjectionSettings>,
     /// How much is asked at a time.
-    pub limits: LimitSettings,
+    pub limits: ConcurrencySettings,
     /// What is tried again.
     pub retry: Option<RetrySettings>,
     /// Where the endpoints tell what they use, if they do.

@@ -6,7 +6,7 @@ use crate::net::{HeaderName, HostHeader, PathPrefix};
 use crate::number::{Length, LengthOrZero, Whole};
 use crate::pattern::StatusCodes;
 use crate::reader::{At, Fault, Read, Reader, Text, Value, fault};
-use crate::settings::{BalanceSettings, HealthSettings, LimitSettings, RetrySettings};
+use crate::settings::{BalanceSettings, ConcurrencySettings, HealthSettings, RetrySettings};
 use crate::suggest::choose;
 use crate::table::table;
 use serde_json::{Value as Json, json};
@@ -233,7 +233,7 @@ impl EjectionFile {
 }
 
 impl LimitsFile {
-    pub(crate) fn settle(self, reader: &mut Reader) -> Option<LimitSettings> {
+    pub(crate) fn settle(self, reader: &mut Reader) -> Option<ConcurrencySettings> {
         if self.present.contains(&"max_connections") && self.max_connections.is_none() {
             return None;
         }
@@ -242,7 +242,7 @@ impl LimitsFile {
             let help = "add max_connections, or leave it out";
             return reader.fault(&pending.key, fault("nobody waits where there is no limit", help));
         }
-        Some(LimitSettings {
+        Some(ConcurrencySettings {
             max_connections: self.max_connections.map(|most| most.value.0),
             max_pending: pending.value.0,
         })

@@ -69,6 +69,7 @@ pub(super) fn admit(
         stale_connection: false,
         shielded: false,
         retries: 0,
+        started: now,
     })
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Routed {
     pub(crate) shielded: bool,
     /// How often another endpoint of the same variant was asked after a failure.
     pub(crate) retries: u32,
+    /// When it was taken in.
+    pub(crate) started: Instant,
 }
 
 /// One try at one endpoint.

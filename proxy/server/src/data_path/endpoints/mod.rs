@@ -17,7 +17,7 @@ use instance::{Endpoint, Instance};
 use line_up::LineUp;
 pub(crate) use place::{Engaged, Unavailable};
 use serinus_config::{
-    BalanceSettings, EjectionSettings, HealthSettings, LimitSettings, ServiceSettings,
+    BalanceSettings, ConcurrencySettings, EjectionSettings, HealthSettings, ServiceSettings,
 };
 use serinus_routing::balance::{Balance, Condition, HashBy, eligible, may_eject};
 pub use status::{EndpointState, EndpointStatus};
@@ -36,7 +36,7 @@ pub(crate) struct Rules {
     pub(crate) balance: BalanceSettings,
     pub(crate) health: Option<HealthSettings>,
     pub(crate) ejection: Option<EjectionSettings>,
-    pub(crate) limits: LimitSettings,
+    pub(crate) limits: ConcurrencySettings,
 }
 
 impl Rules {

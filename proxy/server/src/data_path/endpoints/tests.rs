@@ -3,7 +3,7 @@
 use super::super::recorder::Ending;
 use super::place::Chosen;
 use super::*;
-use serinus_config::LimitSettings;
+use serinus_config::ConcurrencySettings;
 use serinus_routing::Weight;
 use serinus_routing::balance::{EjectionRule, RequestKey};
 
@@ -15,7 +15,7 @@ fn rules() -> Rules {
         balance: BalanceSettings::default(),
         health: None,
         ejection: None,
-        limits: LimitSettings::default(),
+        limits: ConcurrencySettings::default(),
     }
 }
 
@@ -154,7 +154,7 @@ fn newcomers_grow_into_their_share() {
 #[test]
 fn the_least_busy_is_asked_and_full_ones_are_not() {
     let least = BalanceSettings { method: Balance::LeastConnections, ..BalanceSettings::default() };
-    let limits = LimitSettings { max_connections: Some(2), max_pending: 0 };
+    let limits = ConcurrencySettings { max_connections: Some(2), max_pending: 0 };
     let pool = three(Rules { balance: least, limits, ..rules() });
     let mut held: Vec<Chosen> = (0..6).map(|_| ask(&pool, None)).collect();
     let mut busy: Vec<u16> = held.iter().map(|chosen| chosen.address.port()).collect();
@@ -167,7 +167,7 @@ fn the_least_busy_is_asked_and_full_ones_are_not() {
 
 #[tokio::test]
 async fn a_place_that_becomes_free_goes_to_whoever_waits() {
-    let limits = LimitSettings { max_connections: Some(1), max_pending: 1 };
+    let limits = ConcurrencySettings { max_connections: Some(1), max_pending: 1 };
     let pool = pool_with(&["127.0.0.1:1"], &[1], Rules { limits, ..rules() }, &[]);
     let held = ask(&pool, None);
     let waiting = Arc::clone(&pool);

@@ -4,7 +4,7 @@ use super::lab::{Answer, Reply, Upstream, ask};
 use super::{PATIENCE, Running, endpoint, get, post, settings, table};
 use crate::data_path::{DrainError, EndpointState, EndpointStatus};
 use serinus_config::{
-    EjectionSettings, HealthSettings, LimitSettings, RetrySettings, ServiceSettings, Settings,
+    ConcurrencySettings, EjectionSettings, HealthSettings, RetrySettings, ServiceSettings, Settings,
 };
 use serinus_models::Outcome;
 use serinus_routing::balance::{Balance, EjectionRule, HashBy, HealthRule};
@@ -260,7 +260,7 @@ async fn what_is_beyond_the_limit_is_turned_away_and_blamed_on_nobody() {
     let told = Arc::new(Notify::new());
     let one = Upstream::start("one", Reply::When(Arc::clone(&told))).await;
     let mut settings = settings(&[one.address], &[]);
-    settings.services[0].limits = LimitSettings { max_connections: Some(1), max_pending: 1 };
+    settings.services[0].limits = ConcurrencySettings { max_connections: Some(1), max_pending: 1 };
     settings.services[0].timeouts.connect = Duration::from_secs(120);
     settings.services[0].timeouts.read = Duration::from_secs(120);
     let running = Running::start(settings, 0.0);
@@ -290,7 +290,7 @@ async fn what_is_beyond_the_limit_is_turned_away_and_blamed_on_nobody() {
 async fn a_place_waited_for_in_vain_is_the_fault_of_the_slow_upstream() {
     let one = Upstream::start("one", Reply::Hang).await;
     let mut settings = settings(&[one.address], &[]);
-    settings.services[0].limits = LimitSettings { max_connections: Some(1), max_pending: 1 };
+    settings.services[0].limits = ConcurrencySettings { max_connections: Some(1), max_pending: 1 };
     settings.services[0].timeouts.connect = Duration::from_millis(100);
     settings.services[0].timeouts.read = Duration::from_secs(120);
     let running = Running::start(settings, 0.0);

@@ -17,9 +17,9 @@ mod tls;
 use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
-    AccessField, AccessFormat, AccessLogSettings, AdminSettings, BalanceSettings, EndpointSettings,
-    IntakeSettings, LimitSettings, ListenerSettings, LogSettings, PoolSettings, ProbingSettings, RouteSettings,
-    ServerSettings, ServiceSettings, Settings, TimeoutSettings,
+    AccessField, AccessFormat, AccessLogSettings, AdminSettings, BalanceSettings,
+    ConcurrencySettings, EndpointSettings, IntakeSettings, ListenerSettings, LogSettings,
+    PoolSettings, ProbingSettings, RouteSettings, ServerSettings, ServiceSettings, Settings, TimeoutSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -79,7 +79,7 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             balance: BalanceSettings::default(),
             health: None,
             ejection: None,
-            limits: LimitSettings::default(),
+            limits: ConcurrencySettings::default(),
             retry: None,
             resources: None,
         }],
