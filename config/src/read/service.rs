@@ -9,8 +9,8 @@ use crate::read::endpoint::{EndpointEntry, check_repeated};
 use crate::read::rollout::RolloutFile;
 use crate::reader::{At, Fault, Reader, Text, fault};
 use crate::settings::{
-    EjectionSettings, MetricNames, PoolSettings, ResourceSettings, ServiceSettings, TimeoutSettings,
-    VariantPaths,
+    EjectionSettings, MetricNames, PoolSettings, ResourceSettings, ServiceSettings,
+    TimeoutSettings, VariantPaths,
 };
 use crate::table::table;
 use std::path::PathBuf;

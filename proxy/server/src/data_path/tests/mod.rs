@@ -19,7 +19,8 @@ use lab::{Answer, ask};
 use serinus_config::{
     AccessField, AccessFormat, AccessLogSettings, AdminSettings, BalanceSettings,
     ConcurrencySettings, EndpointSettings, IntakeSettings, ListenerSettings, LogSettings,
-    PoolSettings, ProbingSettings, RouteSettings, ServerSettings, ServiceSettings, Settings, TimeoutSettings,
+    PoolSettings, ProbingSettings, RouteSettings, ServerSettings, ServiceSettings, Settings,
+    TimeoutSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
