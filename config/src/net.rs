@@ -183,6 +183,23 @@ impl Text for HostHeader {
     }
 }
 
+/// The name or address of a host alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostName(pub(crate) String);
+
+impl Text for HostName {
+    const WHAT: &'static str = "a host";
+    const EXAMPLE: &'static str = "\"www.example.com\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if is_host(text) {
+            return Ok(HostName(text.to_owned()));
+        }
+        let help = "write the name alone, without scheme, port and path: \"www.example.com\"";
+        Err(fault(format!("\"{}\" is not a host", text.escape_debug()), help))
+    }
+}
+
 /// The start of a path, by whole segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PathPrefix(pub(crate) String);

@@ -2,6 +2,7 @@
 //! nothing that is asked here can hold up a request of a user or a decision.
 
 mod dashboard;
+mod endpoints;
 mod events;
 mod failure;
 mod guard;
@@ -16,6 +17,7 @@ mod views;
 mod tests;
 
 use crate::control::{Board, Request};
+use crate::data_path::DataPath;
 use anyhow::Context;
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
@@ -37,6 +39,7 @@ pub(crate) struct Admin {
     pub(crate) board: Arc<Board>,
     pub(crate) control: UnboundedSender<Request>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) data_path: DataPath,
     pub(crate) state_dir: Arc<PathBuf>,
 }
 
@@ -85,6 +88,10 @@ fn router(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/services", get(services::list))
         .route("/api/v1/services/{name}", get(services::one))
         .route("/api/v1/services/{name}/{verb}", post(services::command))
+        .route(
+            "/api/v1/services/{name}/endpoints/{address}/{verb}",
+            post(endpoints::drain_or_ready),
+        )
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/services/{name}/pictures", get(pictures::of_service))
         .route("/api/v1/decisions/{id}", get(services::decision))
@@ -126,6 +133,6 @@ async fn wrong_method(request: HttpRequest) -> Failure {
     Failure::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("{} {} is not possible", request.method(), request.uri().path()),
-        "reading is GET; promote, pause, resume, abort and retry are POST",
+        "reading is GET; promote, pause, resume, abort, retry, drain and ready are POST",
     )
 }

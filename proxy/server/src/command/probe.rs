@@ -135,7 +135,7 @@ fn suggest(
     let suggestion = traffic.suggest(LEAST_REQUESTS, |name| {
         let name = if name == "all" { only.as_deref()? } else { name };
         let route = settings.routes.iter().find(|route| route.name == name)?;
-        Some(route.service.clone())
+        route.service().map(str::to_owned)
     });
     print!("{}", suggestion.toml);
     suggestion.remarks.iter().for_each(|remark| eprintln!("# {remark}"));
@@ -168,7 +168,7 @@ fn run_once(
             anyhow!("service '{}' has no canary: use --variant stable", service.name)
         })?,
     };
-    let endpoint = match endpoint.or_else(|| pool.endpoints.first().cloned()) {
+    let endpoint = match endpoint.or_else(|| pool.addresses().next().map(str::to_owned)) {
         Some(endpoint) => endpoint,
         None => bail!("{variant} of service '{}' has no endpoint", service.name),
     };

@@ -63,7 +63,8 @@ fn start(file: PathBuf, settings: Arc<Settings>, inputs: Inputs) -> anyhow::Resu
     let board = Arc::new(Board::new(file, settings.clone(), journal.health()));
     let data_path = DataPath::new(&settings, settings.plan().table)?;
     let probe_metrics = ProbeMetrics::new()?;
-    let metrics = Metrics::new(board.clone(), traffic(data_path.clone()), &probe_metrics)?;
+    let metrics =
+        Metrics::new(board.clone(), traffic(data_path.clone()), data_path.clone(), &probe_metrics)?;
     metrics.add_rejections(rejections(data_path.clone()))?;
     if let Some(address) = settings.admin.listen {
         let listener = admin::bind(address)?;
@@ -72,6 +73,7 @@ fn start(file: PathBuf, settings: Arc<Settings>, inputs: Inputs) -> anyhow::Resu
             board: board.clone(),
             control: control.clone(),
             metrics: Arc::new(metrics),
+            data_path: data_path.clone(),
             state_dir: Arc::new(settings.server.state_dir.clone()),
         };
         admin::serve(listener, admin)?;

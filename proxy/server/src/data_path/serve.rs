@@ -2,6 +2,7 @@
 
 use super::certificates::Certificates;
 use super::connection::{Front, Limits};
+use super::endpoints::check_endpoints;
 use super::gateway::{ATTEMPTS, Gateway};
 use super::proxy_header::BeforeTls;
 use super::worker::Worker;
@@ -27,6 +28,8 @@ use tokio::sync::watch;
 const KEPT_UPSTREAM: usize = 1024;
 /// Time between two look-ups of endpoint names.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+/// Time between two looks at endpoints that were ejected or have just come.
+const TEND_EVERY: Duration = Duration::from_millis(200);
 /// How long idle clients may still send a request after the listeners closed: it is answered with
 /// `connection: close`, which loses nothing, where closing at once could cross a request.
 const LINGER: Duration = Duration::from_millis(250);
@@ -165,6 +168,8 @@ impl Threads {
                 // A dropped sender is a shutdown as well.
                 _ = shutdown.wait_for(|shutdown| *shutdown) => {}
                 () = resolve_names(inner) => {}
+                () = tend_endpoints(inner) => {}
+                () = check_endpoints(|| inner.pools()) => {}
             }
             let began = Instant::now();
             // Listeners close, and no connection is kept for another request.
@@ -275,6 +280,15 @@ async fn resolve_names(inner: &Inner) {
         }
         // A reload does not wait for the next round.
         let _ = tokio::time::timeout(RESOLVE_EVERY, inner.reloaded.notified()).await;
+    }
+}
+
+/// Lets endpoints come back whose time is over, and newcomers grow.
+async fn tend_endpoints(inner: &Inner) {
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        let now = Instant::now();
+        inner.pools().iter().for_each(|pool| pool.tend(now));
     }
 }
 

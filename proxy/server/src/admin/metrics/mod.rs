@@ -1,5 +1,6 @@
 //! `/metrics`: built when it is asked for, from counters that the hot path keeps for itself.
 
+mod endpoints;
 mod families;
 mod probes;
 mod rejections;
@@ -11,9 +12,11 @@ pub(crate) use rejections::RejectionSource;
 use super::Admin;
 use super::failure::Failure;
 use crate::control::Board;
+use crate::data_path::DataPath;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use endpoints::EndpointFamilies;
 use families::Families;
 use prometheus::{Registry, TextEncoder};
 use std::sync::Arc;
@@ -25,17 +28,19 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// A page of what `board`, `traffic` and `probes` say.
+    /// A page of what `board`, `traffic`, `data_path` and `probes` say.
     ///
     /// # Errors
     /// Two metrics of the same name.
     pub(crate) fn new(
         board: Arc<Board>,
         traffic: TrafficSource,
+        data_path: DataPath,
         probes: &ProbeMetrics,
     ) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
         registry.register(Box::new(Families::new(board, traffic)?))?;
+        registry.register(Box::new(EndpointFamilies::new(data_path)?))?;
         probes.register(&registry)?;
         Ok(Metrics { registry })
     }

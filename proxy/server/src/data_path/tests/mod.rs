@@ -2,6 +2,7 @@
 
 mod access;
 mod attribution;
+mod endpoints;
 mod front;
 mod guard;
 mod hardening;
@@ -9,15 +10,17 @@ mod lab;
 mod lifecycle;
 mod load;
 mod routing;
+mod rules;
 mod shield;
 mod tls;
 
 use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
-    AccessField, AccessFormat, AccessLogSettings, AdminSettings, GuardSettings, IntakeSettings,
-    LearningSettings, ListenerSettings, LogSettings, PoolSettings, ProbingSettings, RouteSettings,
-    ServerSettings, ServiceSettings, Settings, TimeoutSettings,
+    AccessField, AccessFormat, AccessLogSettings, AdminSettings, BalanceSettings,
+    ConcurrencySettings, EndpointSettings, IntakeSettings, LearningSettings, ListenerSettings,
+    LogSettings, PoolSettings, ProbingSettings, RouteSettings, ServerSettings, ServiceSettings,
+    Settings, TimeoutSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -33,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
     let pool = |version: &str, endpoints: &[SocketAddr]| PoolSettings {
         version: version.to_owned(),
-        endpoints: endpoints.iter().map(|address| address.to_string()).collect(),
+        endpoints: endpoints.iter().map(|address| endpoint(*address)).collect(),
     };
     Settings {
         server: ServerSettings {
@@ -52,13 +55,12 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             keepalive_timeout: Duration::from_secs(5),
             intake: IntakeSettings::default(),
         }],
-        routes: vec![RouteSettings {
-            name: "shop".to_owned(),
-            hosts: vec!["shop.test".to_owned()],
-            path_prefix: "/".to_owned(),
-            service: "checkout".to_owned(),
-            guard: GuardSettings::default(),
-        }],
+        routes: vec![RouteSettings::of_prefix(
+            "shop",
+            vec!["shop.test".to_owned()],
+            "/",
+            "checkout",
+        )],
         services: vec![ServiceSettings {
             name: "checkout".to_owned(),
             stable: pool("1", stable),
@@ -73,7 +75,14 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
                 read: Duration::from_secs(2),
                 write: Duration::from_secs(2),
                 idle: Duration::from_secs(30),
+                attempt: None,
+                total: None,
             },
+            balance: BalanceSettings::default(),
+            health: None,
+            ejection: None,
+            limits: ConcurrencySettings::default(),
+            retry: None,
             resources: None,
         }],
         probing: ProbingSettings::default(),
@@ -91,6 +100,10 @@ fn access_log() -> AccessLogSettings {
         sample: Weight::from_percent(100.0).unwrap(),
         file: Some("/dev/null".into()),
     }
+}
+
+fn endpoint(address: SocketAddr) -> EndpointSettings {
+    EndpointSettings { address: address.to_string(), weight: 1 }
 }
 
 /// The table of `settings` with `percent` of the users on the canary.
