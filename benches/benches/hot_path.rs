@@ -8,7 +8,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use serinus::data_path::recorder::{Ending, Recorder, Totals};
 use serinus::data_path::shards::Shard;
 use serinus_routing::{
-    Bucket, CohortSeed, Pool, RouteSpec, RouteTable, Service, ServiceIndex, Sticky, Variant, Weight,
+    Asked, Bucket, CohortSeed, Conditions, PathMatch, Pool, RouteSpec, RouteTable, Service,
+    ServiceIndex, Sticky, Target, Variant, Weight,
 };
 use std::hint::black_box;
 use std::sync::Arc;
@@ -23,8 +24,9 @@ fn table(routes: usize) -> RouteTable {
         .map(|number| RouteSpec {
             name: format!("route-{number}"),
             hosts: vec![format!("shop-{number}.example.com")],
-            path_prefix: "/api".into(),
-            service: ServiceIndex(0),
+            path: PathMatch::Prefix("/api".into()),
+            conditions: Conditions::default(),
+            target: Target::service(ServiceIndex(0)),
         })
         .collect();
     let shop = Service {
@@ -56,7 +58,11 @@ fn routing(criterion: &mut Criterion) {
     for routes in [1, 1_000] {
         let table = table(routes);
         criterion.bench_function(&format!("match/{routes} routes"), |b| {
-            b.iter(|| table.find(black_box("shop-0.example.com"), black_box("/api/cart/items")));
+            let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+            let asked = Asked { method: &method, headers: &headers, query: None };
+            b.iter(|| {
+                table.find(black_box("shop-0.example.com"), black_box("/api/cart/items"), &asked)
+            });
         });
     }
     let (seed, weight) = (CohortSeed::of_release("shop", "1.9.0"), Weight::FULL);

@@ -98,11 +98,9 @@ pub(crate) fn is_host(host: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint(pub(crate) String);
 
-impl Endpoint {
-    /// Its host, without brackets and port.
-    pub(crate) fn host(&self) -> &str {
-        split_port(&self.0).0.trim_matches(['[', ']'])
-    }
+/// The host of an endpoint, without brackets and port.
+pub(crate) fn host_of(endpoint: &str) -> &str {
+    split_port(endpoint).0.trim_matches(['[', ']'])
 }
 
 impl Text for Endpoint {
@@ -186,6 +184,23 @@ impl Text for HostHeader {
             return Ok(HostHeader(text.to_owned()));
         }
         let help = "write it as a browser would send it: \"shop.example.com\"";
+        Err(fault(format!("\"{}\" is not a host", text.escape_debug()), help))
+    }
+}
+
+/// The name or address of a host alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostName(pub(crate) String);
+
+impl Text for HostName {
+    const WHAT: &'static str = "a host";
+    const EXAMPLE: &'static str = "\"www.example.com\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if is_host(text) {
+            return Ok(HostName(text.to_owned()));
+        }
+        let help = "write the name alone, without scheme, port and path: \"www.example.com\"";
         Err(fault(format!("\"{}\" is not a host", text.escape_debug()), help))
     }
 }

@@ -4,6 +4,7 @@ use crate::probe::{JsonSchema, JsonType};
 use crate::reader::{Fault, Read, Reader, Span, Text, Value, fault};
 use crate::suggest::choose;
 use serde_json::Value as Json;
+use serinus_routing::PathPattern;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use toml::de::DeValue;
@@ -17,14 +18,32 @@ impl Text for Pattern {
     const EXAMPLE: &'static str = "\"^application/json\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        regex::Regex::new(text).map(Pattern).map_err(|error| {
-            // The last line of the report says what is wrong; those before it draw where.
-            let report = error.to_string();
-            let why = report.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            let help =
-                "'.' is any character, '\\.' a dot; in TOML, 'single quotes' keep backslashes";
-            fault(format!("bad regular expression: {why}"), help)
-        })
+        regex::Regex::new(text).map(Pattern).map_err(|error| bad_expression(&error))
+    }
+
+    fn schema() -> Json {
+        serde_json::json!({ "type": "string", "format": "regex" })
+    }
+}
+
+fn bad_expression(error: &regex::Error) -> Fault {
+    // The last line of the report says what is wrong; those before it draw where.
+    let report = error.to_string();
+    let why = report.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    let help = "'.' is any character, '\\.' a dot; in TOML, 'single quotes' keep backslashes";
+    fault(format!("bad regular expression: {why}"), help)
+}
+
+/// A regular expression on a whole path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PathRegex(pub(crate) PathPattern);
+
+impl Text for PathRegex {
+    const WHAT: &'static str = "a regular expression";
+    const EXAMPLE: &'static str = "\"/user/[0-9]+\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        PathPattern::new(text).map(PathRegex).map_err(|error| bad_expression(&error))
     }
 
     fn schema() -> Json {

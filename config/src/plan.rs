@@ -1,8 +1,10 @@
 //! From settings to what the controller and the route table are made of.
 
-use crate::settings::{PoolSettings, RouteSettings, ServiceSettings, Settings};
+use crate::settings::{PoolSettings, RouteSettings, RouteTarget, ServiceSettings, Settings};
 use serinus_rollout::{Plan, ServicePlan};
-use serinus_routing::{Pool, RouteConflict, RouteSpec, RouteTable, Service, ServiceIndex, Weight};
+use serinus_routing::{
+    Pool, RouteConflict, RouteSpec, RouteTable, Service, ServiceIndex, Target, Weight,
+};
 use std::sync::Arc;
 
 pub(crate) fn plan(settings: &Settings) -> Plan {
@@ -27,13 +29,19 @@ pub(crate) fn table(
     let specs: Vec<RouteSpec> = routes
         .iter()
         .filter_map(|route| {
-            let service = services.iter().position(|service| service.name == route.service)?;
-            Some(RouteSpec {
-                name: route.name.clone(),
-                hosts: route.hosts.clone(),
-                path_prefix: route.path_prefix.clone(),
-                service: ServiceIndex(u32::try_from(service).ok()?),
-            })
+            let target = match &route.target {
+                RouteTarget::Service { service, path, request_headers, response_headers } => {
+                    let position = services.iter().position(|known| known.name == *service)?;
+                    Target::Service {
+                        service: ServiceIndex(u32::try_from(position).ok()?),
+                        path: path.clone(),
+                        request_headers: request_headers.clone(),
+                        response_headers: response_headers.clone(),
+                    }
+                }
+                RouteTarget::Redirect(redirect) => Target::Redirect(redirect.clone()),
+            };
+            Some(spec(route, target))
         })
         .collect();
     let services = services.iter().map(|service| Service {
@@ -48,8 +56,18 @@ pub(crate) fn table(
     RouteTable::new(&specs, services.collect())
 }
 
+/// A route as the matcher takes it.
+pub(crate) fn spec(route: &RouteSettings, target: Target) -> RouteSpec {
+    RouteSpec {
+        name: route.name.clone(),
+        hosts: route.hosts.clone(),
+        path: route.path.clone(),
+        conditions: route.conditions.clone(),
+        target,
+    }
+}
+
 fn pool(settings: &PoolSettings) -> Pool {
-    let endpoints: Arc<[Arc<str>]> =
-        settings.endpoints.iter().map(|endpoint| endpoint.as_str().into()).collect();
+    let endpoints: Arc<[Arc<str>]> = settings.addresses().map(Into::into).collect();
     Pool { version: settings.version.as_str().into(), endpoints }
 }

@@ -4,7 +4,10 @@ use crate::guard::GuardSettings;
 use crate::intake::IntakeSettings;
 use crate::probe::ProbeDefinition;
 use serinus_rollout::{Plan, RolloutPolicy};
-use serinus_routing::{Sticky, Weight};
+use serinus_routing::balance::{Balance, EjectionRule, HealthRule};
+use serinus_routing::{
+    Asked, Conditions, HeaderChanges, PathChange, PathMatch, Redirect, Sticky, Weight,
+};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -273,19 +276,90 @@ pub struct CertificateSettings {
     pub key: PathBuf,
 }
 
-/// A match that leads to a service.
+/// A match that leads somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteSettings {
     /// The name in the configuration.
     pub name: String,
     /// Lower case; empty for every host.
     pub hosts: Vec<String>,
-    /// By whole segments.
-    pub path_prefix: String,
-    /// The service it leads to.
-    pub service: String,
+    /// What of the path it matches.
+    pub path: PathMatch,
+    /// What else must hold.
+    pub conditions: Conditions,
+    /// Where it leads.
+    pub target: RouteTarget,
     /// Limits, access, CORS, compression.
     pub guard: GuardSettings,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// To a service.
+    Service {
+        /// Its name.
+        service: String,
+        /// What the upstream is told in place of the path.
+        path: PathChange,
+        /// Changes on the way to the upstream.
+        request_headers: HeaderChanges,
+        /// Changes on the way to the client.
+        response_headers: HeaderChanges,
+    },
+    /// Clients are sent elsewhere.
+    Redirect(Redirect),
+}
+
+impl RouteTarget {
+    /// To a service, with nothing changed.
+    pub fn service(name: &str) -> RouteTarget {
+        RouteTarget::Service {
+            service: name.to_owned(),
+            path: PathChange::None,
+            request_headers: HeaderChanges::default(),
+            response_headers: HeaderChanges::default(),
+        }
+    }
+}
+
+impl RouteSettings {
+    /// A route by hosts and prefix to a service, with nothing else.
+    pub fn of_prefix(name: &str, hosts: Vec<String>, path_prefix: &str, service: &str) -> Self {
+        RouteSettings {
+            name: name.to_owned(),
+            hosts,
+            path: PathMatch::Prefix(path_prefix.to_owned()),
+            conditions: Conditions::default(),
+            target: RouteTarget::service(service),
+            guard: GuardSettings::default(),
+        }
+    }
+
+    /// What a GET without headers and query makes the upstream see; none where the route is not for
+    /// such a one, or where only a pattern says what its paths look like.
+    pub fn plain_get(&self) -> Option<String> {
+        let path = match &self.path {
+            PathMatch::Exact(path) | PathMatch::Prefix(path) => path,
+            PathMatch::Pattern(_) => return None,
+        };
+        let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+        let asked = Asked { method: &method, headers: &headers, query: None };
+        match &self.target {
+            RouteTarget::Service { path: change, .. } if self.conditions.hold(&asked) => {
+                Some(change.of(path).into_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The service that it leads to, if it leads to one.
+    pub fn service(&self) -> Option<&str> {
+        match &self.target {
+            RouteTarget::Service { service, .. } => Some(service),
+            RouteTarget::Redirect(_) => None,
+        }
+    }
 }
 
 /// One variant of a service.
@@ -293,10 +367,26 @@ pub struct RouteSettings {
 pub struct PoolSettings {
     /// The version that runs there; `"unversioned"` where a plain proxy names none.
     pub version: String,
-    /// `host:port`, never empty.
-    pub endpoints: Vec<String>,
+    /// Where it runs; never empty.
+    pub endpoints: Vec<EndpointSettings>,
     /// How they are spoken to.
     pub transport: TransportSettings,
+}
+
+/// One endpoint of a variant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointSettings {
+    /// `host:port`
+    pub address: String,
+    /// How much of the traffic it gets, beside the weights of the others. Default 1.
+    pub weight: u32,
+}
+
+impl PoolSettings {
+    /// `host:port` of every endpoint.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.endpoints.iter().map(|endpoint| endpoint.address.as_str())
+    }
 }
 
 /// How endpoints are spoken to; by default HTTP/1.1 without TLS.
@@ -344,6 +434,75 @@ pub struct TimeoutSettings {
     pub write: Duration,
     /// How long an idle upstream connection is kept. Default 60 s.
     pub idle: Duration,
+    /// One attempt, from the end of the request to the header of the answer.
+    pub attempt: Option<Duration>,
+    /// The whole request, with all its attempts.
+    pub total: Option<Duration>,
+}
+
+/// `[service.NAME.balance]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BalanceSettings {
+    /// How the next endpoint is chosen.
+    pub method: Balance,
+    /// How long an endpoint that comes (back) takes to get its whole share.
+    pub slow_start: Duration,
+    /// Below this share of endpoints that are well, all are asked.
+    pub panic_threshold: Weight,
+}
+
+impl Default for BalanceSettings {
+    fn default() -> Self {
+        BalanceSettings {
+            method: Balance::RoundRobin,
+            slow_start: Duration::ZERO,
+            panic_threshold: Weight::HALF,
+        }
+    }
+}
+
+/// `[service.NAME.health]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// Path to GET.
+    pub path: String,
+    /// Time between two checks of an endpoint.
+    pub interval: Duration,
+    /// For connection and answer together.
+    pub timeout: Duration,
+    /// What changes an endpoint's health.
+    pub rule: HealthRule,
+    /// Statuses that pass, in ascending order.
+    pub status: Vec<u16>,
+    /// Host header; the endpoint as configured without it.
+    pub host: Option<String>,
+}
+
+/// `[service.NAME.ejection]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EjectionSettings {
+    /// What gets an endpoint ejected, and for how long.
+    pub rule: EjectionRule,
+    /// Share of a variant's endpoints that may be out at a time.
+    pub most: Weight,
+}
+
+/// `[service.NAME.limits]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConcurrencySettings {
+    /// Requests at one endpoint at a time.
+    pub max_connections: Option<u32>,
+    /// Requests of a variant that may wait for a place.
+    pub max_pending: u32,
+}
+
+/// `[service.NAME.retry]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetrySettings {
+    /// Retries of one request at most.
+    pub attempts: u32,
+    /// Statuses that are tried again, in ascending order.
+    pub status: Vec<u16>,
 }
 
 /// An application: stable and canary.
@@ -367,6 +526,16 @@ pub struct ServiceSettings {
     pub expose_variant_header: bool,
     /// Upstream timeouts.
     pub timeouts: TimeoutSettings,
+    /// Which endpoint is asked.
+    pub balance: BalanceSettings,
+    /// Active health checks.
+    pub health: Option<HealthSettings>,
+    /// Passive ejection.
+    pub ejection: Option<EjectionSettings>,
+    /// How much is asked at a time.
+    pub limits: ConcurrencySettings,
+    /// What is tried again.
+    pub retry: Option<RetrySettings>,
     /// Where the endpoints tell what they use, if they do.
     pub resources: Option<ResourceSettings>,
 }

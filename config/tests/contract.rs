@@ -1,11 +1,12 @@
 //! What a file may say, and what becomes of it.
 
 use serinus_config::{
-    Action, Body, Capture, HstsSettings, Settings, Template, TransportSettings, UpstreamProtocol,
-    UpstreamTlsSettings, ValueCheck, parse,
+    Action, BalanceSettings, Body, Capture, HstsSettings, RouteTarget, Settings, Template,
+    TransportSettings, UpstreamProtocol, UpstreamTlsSettings, ValueCheck, parse,
 };
 use serinus_rollout::{Mode, OnAnomaly, RolloutPolicy};
-use serinus_routing::{Sticky, Variant};
+use serinus_routing::balance::{Balance, HashBy};
+use serinus_routing::{Asked, PathMatch, Place, Scheme, Sticky, Variant, Visited};
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,7 +52,8 @@ fn the_example_of_the_contract_means_what_it_says() {
     assert_eq!(settings.routes[0].hosts, ["shop.example.com", "*.shop.example.com"]);
 
     let service = settings.service("checkout").unwrap();
-    assert_eq!(service.stable.endpoints, ["10.0.0.11:9000", "10.0.0.12:9000"]);
+    let endpoints: Vec<&str> = service.stable.addresses().collect();
+    assert_eq!(endpoints, ["10.0.0.11:9000", "10.0.0.12:9000"]);
     assert_eq!(service.canary.as_ref().unwrap().version, "1.9.0");
     assert_eq!((service.sticky.clone(), service.shield), (Sticky::Cookie, true));
     let stages: Vec<_> =
@@ -87,6 +89,76 @@ fn the_example_of_the_contract_means_what_it_says() {
     assert!(
         matches!(&post.expect.headers[0].check, ValueCheck::Matches(regex) if regex.is_match("application/json; charset=utf-8"))
     );
+}
+
+#[test]
+fn routes_and_endpoints_become_what_the_full_example_says() {
+    let settings = settings(include_str!("../examples/full.toml"));
+    let route = |name: &str| settings.routes.iter().find(|route| route.name == name).unwrap();
+    let api = route("api");
+    let RouteTarget::Service { path, request_headers, response_headers, .. } = &api.target else {
+        panic!("a service");
+    };
+    assert_eq!(path.of("/api/cart"), "/v2/cart");
+    assert_eq!(api.conditions.methods, [http::Method::POST, http::Method::PUT]);
+    assert_eq!((api.conditions.headers.len(), api.conditions.queries.len()), (3, 1));
+    assert_eq!(request_headers.set[0].1, "serinus");
+    assert_eq!(response_headers.remove[0], "server");
+    assert_eq!(route("health").path, PathMatch::Exact("/healthz".to_owned()));
+    assert_eq!(route("users").path.to_string(), "path regex '/user/[0-9]+'");
+    let RouteTarget::Redirect(redirect) = &route("moved").target else { panic!("a redirect") };
+    let visited = Visited {
+        scheme: Scheme::Http,
+        host: "shop.example.com",
+        path: "/shop/a",
+        query: Some("b"),
+    };
+    assert_eq!(redirect.location(&visited), "https://www.example.com:8443/a?b");
+    assert_eq!((redirect.status, route("moved").service()), (302, None));
+
+    let service = settings.service("checkout").unwrap();
+    let weights: Vec<u32> = service.stable.endpoints.iter().map(|one| one.weight).collect();
+    assert_eq!(weights, [1, 3]);
+    let by = HashBy::Header("x-user-id".to_owned());
+    assert_eq!(service.balance.method, Balance::Hash(by));
+    let health = service.health.as_ref().unwrap();
+    assert_eq!((health.status.first(), health.status.len()), (Some(&200), 100));
+    assert_eq!(health.host.as_deref(), Some("shop.example.com"));
+    assert_eq!(service.ejection.unwrap().rule.failures, 5);
+    assert_eq!(service.limits.max_connections, Some(500));
+    assert_eq!(service.retry.as_ref().unwrap().status, [502, 503, 504]);
+    assert_eq!(service.timeouts.total, Some(Duration::from_secs(60)));
+    let blog = settings.service("blog").unwrap();
+    assert_eq!(blog.balance, BalanceSettings::default());
+    assert!(blog.health.is_none() && blog.ejection.is_none() && blog.retry.is_none());
+}
+
+#[test]
+fn a_plain_get_of_a_route_is_what_its_upstream_sees() {
+    let settings = settings(
+        r#"
+        [listener.web]
+        address = "127.0.0.1:0"
+        [service.shop.stable]
+        endpoints = ["a:1"]
+        [route.stripped]
+        path_prefix = "/api"
+        service = "shop"
+        strip_prefix = true
+        [route.pattern]
+        path_regex = "/user/[0-9]+"
+        service = "shop"
+        [route.write]
+        path_prefix = "/write"
+        methods = ["POST"]
+        service = "shop"
+        [route.away]
+        path_prefix = "/away"
+        redirect = { host = "away.test" }
+        "#,
+    );
+    let plain: Vec<_> = settings.routes.iter().map(|route| route.plain_get()).collect();
+    assert_eq!(plain, [Some("/".to_owned()), None, None, None]);
 }
 
 #[test]
@@ -135,7 +207,11 @@ fn the_smallest_file_is_a_plain_proxy() {
     let service = &settings.services[0];
     assert_eq!((service.stable.version.as_str(), service.canary.is_none()), ("unversioned", true));
     let table = settings.plan().table;
-    let route = table.find("anything.example", "/x/y").unwrap();
+    let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+    let asked = Asked { method: &method, headers: &headers, query: None };
+    let Some(Place::Route(route)) = table.find("anything.example", "/x/y", &asked) else {
+        panic!("a route");
+    };
     let service = table.service(table.route(route).service);
     assert_eq!(&*service.pool(Variant::Stable).endpoints[0], "127.0.0.1:9000");
 }

@@ -9,12 +9,13 @@ use serinus_config::{parse, schema};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const EXAMPLES: [(&str, &str); 5] = [
+const EXAMPLES: [(&str, &str); 6] = [
     ("minimal.toml", include_str!("../examples/minimal.toml")),
     ("canary.toml", include_str!("../examples/canary.toml")),
     ("observe.toml", include_str!("../examples/observe.toml")),
     ("full.toml", include_str!("../examples/full.toml")),
     ("contract.toml", include_str!("contract.toml")),
+    ("edge.toml", include_str!("../examples/edge.toml")),
 ];
 
 const README: &str = include_str!("../README.md");
@@ -160,6 +161,8 @@ fn alerts_and_dashboard_use_metrics_that_there_are() {
         "serinus_probe_duration_seconds",
         "serinus_upstream_cpu_seconds_per_request",
         "serinus_upstream_memory_bytes",
+        "serinus_endpoint_panic",
+        "serinus_refused_requests_total",
         "serinus_config_last_reload_success",
         "serinus_certificate_expiry_timestamp_seconds",
         "serinus_build_info",

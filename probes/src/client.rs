@@ -2,7 +2,7 @@
 
 use crate::phases::{Phase, Stopwatch};
 use crate::sender::Sender;
-use crate::target::{Target, Tls};
+use crate::target::Target;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -13,7 +13,6 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A whole answer.
@@ -140,10 +139,10 @@ impl<'a> Client<'a> {
         .map_err(|source| ExchangeError::Connect { endpoint: endpoint(), source })?;
         match &self.target.tls {
             None => self.handshake(stream).await,
-            Some(Tls { config, name, .. }) => {
+            Some(tls) => {
                 progress.watch.enter(Phase::Tls);
-                let stream = TlsConnector::from(config.clone())
-                    .connect(name.clone(), stream)
+                let stream = tls
+                    .connect(stream)
                     .await
                     .map_err(|source| ExchangeError::Tls { endpoint: endpoint(), source })?;
                 let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());

@@ -69,14 +69,16 @@ impl ServiceProbes {
     }
 }
 
-/// `SERVICE-plain`: a GET of every route's prefix, which must answer below 500. None without routes.
+/// `SERVICE-plain`: a GET of every route's path, as the upstream sees it, which must answer below
+/// 500. None without routes.
 fn plain(service: &str, routes: &[RouteSettings]) -> Option<ProbeDefinition> {
     let mut steps: Vec<Step> = Vec::new();
-    for route in routes.iter().filter(|route| route.service == service) {
+    for route in routes.iter().filter(|route| route.service() == Some(service)) {
+        let Some(path) = route.plain_get() else { continue };
         let host = host(route);
-        let name = format!("get {}{}", host.as_deref().unwrap_or_default(), route.path_prefix);
+        let name = format!("get {}{path}", host.as_deref().unwrap_or_default());
         if steps.len() < MOST_PLAIN_STEPS && steps.iter().all(|step| step.name != name) {
-            steps.push(plain_step(name, host, &route.path_prefix));
+            steps.push(plain_step(name, host, &path));
         }
     }
     let definition = ProbeDefinition {
@@ -123,13 +125,8 @@ mod tests {
     use super::*;
 
     fn route(service: &str, hosts: &[&str], path: &str) -> RouteSettings {
-        RouteSettings {
-            name: format!("{service}{path}"),
-            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-            path_prefix: path.to_owned(),
-            service: service.to_owned(),
-            guard: serinus_config::GuardSettings::default(),
-        }
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        RouteSettings::of_prefix(&format!("{service}{path}"), hosts, path, service)
     }
 
     fn names(definition: &ProbeDefinition) -> Vec<&str> {

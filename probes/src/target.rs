@@ -6,6 +6,9 @@ use serinus_config::{PoolSettings, UpstreamProtocol, UpstreamTlsSettings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, fs, io};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName,
@@ -38,8 +41,8 @@ impl Target {
         let tls = pool.transport.tls.as_ref();
         let tls = tls.map(|settings| Tls::of(settings, http2)).transpose()?;
         let target =
-            |endpoint: &String| Target { endpoint: endpoint.clone(), tls: tls.clone(), http2 };
-        Ok(pool.endpoints.iter().map(target).collect())
+            |endpoint: &str| Target { endpoint: endpoint.to_owned(), tls: tls.clone(), http2 };
+        Ok(pool.addresses().map(target).collect())
     }
 }
 
@@ -112,7 +115,11 @@ impl Tls {
         Tls::with_roots(roots, name)
     }
 
-    fn of(settings: &UpstreamTlsSettings, http2: bool) -> Result<Tls, TlsError> {
+    /// As a pool's settings say. Reads the files that they name.
+    ///
+    /// # Errors
+    /// One that cannot be used.
+    pub fn of(settings: &UpstreamTlsSettings, http2: bool) -> Result<Tls, TlsError> {
         let mut files = Vec::new();
         let roots = match &settings.authorities {
             Some(file) => {
@@ -157,6 +164,14 @@ impl Tls {
             name: ServerName::try_from(settings.server_name.clone())?,
             made_of: Some(Arc::new(material)),
         })
+    }
+
+    /// The handshake.
+    ///
+    /// # Errors
+    /// The other side speaks no TLS, or is not who it must be.
+    pub async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        TlsConnector::from(self.config.clone()).connect(self.name.clone(), stream).await
     }
 
     fn with_roots(roots: RootCertStore, name: &str) -> Result<Tls, TlsError> {

@@ -9,7 +9,10 @@ use serinus_rollout::{
     Command, Controller, Heard, Input, Output, Phase, Plan, Record, RecordKind, RolloutPolicy,
     ServicePlan, ServiceState, ServiceStatus, Ticket, Urgency,
 };
-use serinus_routing::{Pool, RouteSpec, RouteTable, Service, ServiceIndex, Sticky, Weight};
+use serinus_routing::{
+    Conditions, PathMatch, Pool, RouteSpec, RouteTable, Service, ServiceIndex, Sticky, Target,
+    Weight,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +43,9 @@ pub fn plan(services: &[SimulatedService]) -> Plan {
         .map(|(at, service)| RouteSpec {
             name: service.name.into(),
             hosts: vec![format!("{}.test", service.name)],
-            path_prefix: "/".into(),
-            service: ServiceIndex(at as u32),
+            path: PathMatch::default(),
+            conditions: Conditions::default(),
+            target: Target::service(ServiceIndex(at as u32)),
         })
         .collect();
     let table = services

@@ -1,14 +1,19 @@
 //! The file, table by table: what may stand there, and what must hold between its values.
 
+mod balance;
 mod capture;
+mod condition;
+mod endpoint;
 mod expect;
 mod guard;
+mod headers;
 mod intake;
 mod listener;
 mod listener_tls;
 mod names;
 mod probe;
 mod probing;
+mod redirect;
 mod rollout;
 mod route;
 mod rule;

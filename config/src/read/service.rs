@@ -1,18 +1,21 @@
 //! `[service.NAME]`
 
 use crate::collection::Map;
-use crate::net::{Endpoint, Name, PathPrefix, Version};
+use crate::net::{Name, PathPrefix, Version};
 use crate::number::Length;
 use crate::read::Surroundings;
+use crate::read::balance::{BalanceFile, EjectionFile, HealthFile, LimitsFile, RetryFile};
+use crate::read::endpoint::{EndpointEntry, check_repeated};
 use crate::read::rollout::RolloutFile;
 use crate::read::transport::{Transport, UpstreamTls};
 use crate::reader::{At, Fault, Reader, Text, fault};
 use crate::settings::{
-    MetricNames, PoolSettings, ResourceSettings, ServiceSettings, TimeoutSettings,
-    UpstreamProtocol, VariantPaths,
+    EjectionSettings, MetricNames, PoolSettings, ResourceSettings, ServiceSettings,
+    TimeoutSettings, UpstreamProtocol, VariantPaths,
 };
 use crate::table::table;
 use std::path::PathBuf;
+use std::time::Duration;
 
 table! {
     /// An application with the version that users have, and one on trial.
@@ -29,6 +32,17 @@ table! {
         protocol: UpstreamProtocol = "http1",
         /// How long upstreams may take.
         timeouts: TimeoutsFile = {},
+        /// Which endpoint of a variant is asked.
+        balance: BalanceFile = {},
+        /// Requests that ask endpoints whether they are well. Without it nobody asks.
+        health: HealthFile,
+        /// Leaves endpoints out whose requests fail. Without it none is.
+        ejection: EjectionFile,
+        /// How much is asked of endpoints at a time.
+        limits: LimitsFile = {},
+        /// Asks another endpoint of the variant where an idempotent request failed. Without it only
+        /// connections that cannot be made are tried again, once.
+        retry: RetryFile,
         /// Where endpoints tell what they use. Without it nobody asks.
         resources: ResourcesFile,
         /// Tell users in `x-serinus-variant` which variant answered.
@@ -42,8 +56,8 @@ table! {
         /// What names the release. Required on both sides where there is a canary: a canary that
         /// was rolled back stays out until it changes.
         version: Version,
-        /// Where it runs: "host:port" of each instance.
-        @required endpoints: Vec<At<Endpoint>>,
+        /// Where it runs: "host:port" of each instance, or { address = "host:port", weight = 3 }.
+        @required endpoints: Vec<At<EndpointEntry>>,
         /// Speak TLS with these endpoints: true, false, or how. By default as the service says.
         tls: UpstreamTls,
         /// "http1", "h2" or "h2c". By default as the service says.
@@ -62,6 +76,11 @@ table! {
         write: Length = "30s",
         /// How long an idle connection is kept.
         idle: Length = "60s",
+        /// One attempt, from the end of the request to the header of the answer; also longer pauses
+        /// within the answer end it. Without it, read alone counts.
+        attempt: Length,
+        /// The whole request, with all its attempts, to the end of the answer. Without it, any time.
+        total: Length,
     }
 }
 
@@ -176,10 +195,13 @@ fn service(
     }
     let rollout = file.rollout?.value.settle(on_trial, probed, reader);
     let timeouts = file.timeouts?.value.settle();
-    let resources = match file.resources {
-        Some(resources) => Some(resources.value.settle(surroundings, reader)?),
-        None => None,
-    };
+    let balance = file.balance?.value.settle(reader);
+    let limits = file.limits?.value.settle(reader);
+    let (health, ejection, retry) = (file.health, file.ejection, file.retry);
+    let health = health.map(|health| health.value.settle(reader));
+    let ejection = ejection.map(|ejection| ejection.value.settle(reader));
+    let retry = retry.map(|retry| retry.value.settle(reader));
+    let resources = file.resources.map(|resources| resources.value.settle(surroundings, reader));
     let rollout = rollout?;
     Some(ServiceSettings {
         name: name.value.0.clone(),
@@ -191,15 +213,28 @@ fn service(
         mirror: rollout.mirror,
         expose_variant_header: file.expose_variant_header?.value,
         timeouts: timeouts?,
-        resources,
+        balance: balance?,
+        health: or_wrong(health)?,
+        ejection: or_wrong(ejection)?.map(|(rule, most)| EjectionSettings { rule, most }),
+        limits: limits?,
+        retry: or_wrong(retry)?,
+        resources: or_wrong(resources)?,
     })
+}
+
+/// What a table became: none where it is not there, `None` where it is wrong.
+fn or_wrong<T>(settled: Option<Option<T>>) -> Option<Option<T>> {
+    match settled {
+        Some(settled) => settled.map(Some),
+        None => Some(None),
+    }
 }
 
 /// A pool with the places of what is compared between the two of a service.
 struct PlacedPool {
     settings: PoolSettings,
     version: Option<At<Version>>,
-    endpoints: Vec<At<Endpoint>>,
+    endpoints: Vec<At<EndpointEntry>>,
 }
 
 fn pool(
@@ -221,6 +256,7 @@ fn pool(
         let help = "write at least one: [\"10.0.0.11:9000\"]";
         return reader.fault(&endpoints.span, fault("there is no endpoint", help));
     }
+    check_repeated(&endpoints.value, reader);
     let own = Transport { tls: file.value.tls.as_ref(), protocol: file.value.protocol.as_ref() };
     let transport = own.or(service).settle(&endpoints.value, surroundings, reader)?;
     let version = file.value.version;
@@ -244,8 +280,9 @@ fn check_difference(stable: &At<PlacedPool>, canary: &At<PlacedPool>, reader: &m
         reader.fault::<()>(&new.span, fault(message, help));
     }
     for endpoint in &canary.value.endpoints {
-        if stable.value.endpoints.iter().any(|other| other.value == endpoint.value) {
-            let message = format!("{} is both stable and canary", endpoint.value.0);
+        let address = &endpoint.value.0.address;
+        if stable.value.endpoints.iter().any(|other| other.value.0.address == *address) {
+            let message = format!("{address} is both stable and canary");
             reader.warn(&endpoint.span, message);
         }
     }
@@ -258,7 +295,17 @@ impl TimeoutsFile {
             read: self.read?.value.0,
             write: self.write?.value.0,
             idle: self.idle?.value.0,
+            attempt: given("attempt", self.attempt, &self.present)?,
+            total: given("total", self.total, &self.present)?,
         })
+    }
+}
+
+/// A length that need not be there; `None` where it is there and wrong.
+fn given(key: &str, at: Option<At<Length>>, present: &[&str]) -> Option<Option<Duration>> {
+    match at {
+        Some(at) => Some(Some(at.value.0)),
+        None => (!present.contains(&key)).then_some(None),
     }
 }
 

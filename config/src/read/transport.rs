@@ -1,7 +1,8 @@
 //! How an upstream is spoken to: `tls` and `protocol` of `[service.NAME]` and of its pools.
 
-use crate::net::Endpoint;
+use crate::net::host_of;
 use crate::read::Surroundings;
+use crate::read::endpoint::EndpointEntry;
 use crate::reader::{At, Fault, Read, Reader, Text, Value, fault};
 use crate::settings::{TransportSettings, UpstreamProtocol, UpstreamTlsSettings};
 use crate::suggest::choose;
@@ -113,7 +114,7 @@ impl Transport<'_> {
 
     pub(crate) fn settle(
         self,
-        endpoints: &[At<Endpoint>],
+        endpoints: &[At<EndpointEntry>],
         surroundings: &Surroundings,
         reader: &mut Reader,
     ) -> Option<TransportSettings> {
@@ -147,7 +148,7 @@ impl UpstreamTlsFile {
     fn settle(
         &self,
         at: &At<UpstreamTls>,
-        endpoints: &[At<Endpoint>],
+        endpoints: &[At<EndpointEntry>],
         surroundings: &Surroundings,
         reader: &mut Reader,
     ) -> Option<UpstreamTlsSettings> {
@@ -187,12 +188,12 @@ impl UpstreamTlsFile {
 
 /// The host that all endpoints share: what their certificate is asked for.
 fn common_host(
-    endpoints: &[At<Endpoint>],
+    endpoints: &[At<EndpointEntry>],
     verify: bool,
     at: &At<UpstreamTls>,
     reader: &mut Reader,
 ) -> Option<String> {
-    let mut hosts = endpoints.iter().map(|endpoint| endpoint.value.host());
+    let mut hosts = endpoints.iter().map(|endpoint| host_of(&endpoint.value.0.address));
     let first = hosts.next()?;
     match hosts.find(|host| *host != first).filter(|_| verify) {
         None => Some(first.to_owned()),

@@ -1,9 +1,11 @@
 //! What is wrong with a file, as its author sees it.
 
+mod endpoints;
 mod guard;
 mod intake;
 mod network;
 mod probes;
+mod routes;
 mod syntax;
 mod values;
 

@@ -207,7 +207,7 @@ s.toml:5:11: there is no service 'elsewhere'
 s.toml:6:1: missing key 'service' in [route.c]
   6 | [route.c]
     | ^^^^^^^^^
-    = help: add service = ...: Name of the service that it leads to
+    = help: add service = ...: Name of the service that it leads to, or redirect = { ... }
 "##,
     );
 }

@@ -5,7 +5,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serinus_config::{
-    Expect, PoolSettings, TransportSettings, UpstreamProtocol, UpstreamTlsSettings,
+    EndpointSettings, Expect, PoolSettings, TransportSettings, UpstreamProtocol,
+    UpstreamTlsSettings,
 };
 use serinus_models::Outcome;
 use serinus_probes::{Phase, Target, Tls};
@@ -138,7 +139,7 @@ async fn a_pool_of_http2_endpoints_over_tls_is_probed_as_its_settings_say() {
     std::fs::write(&file, cert.pem()).unwrap();
     let pool = PoolSettings {
         version: "1".to_owned(),
-        endpoints: vec![endpoint],
+        endpoints: vec![EndpointSettings { address: endpoint, weight: 1 }],
         transport: TransportSettings {
             tls: Some(UpstreamTlsSettings {
                 server_name: "shop.test".to_owned(),

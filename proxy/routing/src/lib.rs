@@ -1,16 +1,27 @@
-//! Which variant serves a request: the route table, its matcher and the cohort choice.
+//! Which variant serves a request, and which of its endpoints: the route table, its matcher, the
+//! cohort choice and the balancing.
 //!
 //! Pure: a [`RouteTable`] is a value. Whoever holds one sees the same routes, weights and cohorts
 //! until they drop it, whatever is published meanwhile.
 
+pub mod balance;
 mod cohort;
+mod condition;
+mod headers;
 mod matcher;
+mod path;
+mod redirect;
 mod table;
 mod weight;
 
 pub use cohort::{Bucket, CohortSeed};
+pub use condition::{Asked, Conditions, HeaderCondition, QueryCondition, ValueCheck};
+pub use headers::HeaderChanges;
+pub use path::{PathChange, PathMatch, PathPattern};
+pub use redirect::{Redirect, Scheme, Visited};
 pub use table::{
-    Pool, Route, RouteConflict, RouteIndex, RouteSpec, RouteTable, Service, ServiceIndex, Sticky,
+    Place, Pool, RedirectIndex, Route, RouteConflict, RouteIndex, RouteSpec, RouteTable, Service,
+    ServiceIndex, Sticky, Target,
 };
 pub use weight::{Weight, WeightError};
 

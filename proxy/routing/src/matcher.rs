@@ -1,104 +1,142 @@
-//! From host and path to a route, in time that depends on the length of the names only.
+//! From a request to a route: by its host, in time that depends on the length of the name only, then
+//! by what the routes of that host ask, the most specific first.
 
-use crate::table::{RouteConflict, RouteIndex, RouteSpec};
+use crate::condition::Conditions;
+use crate::path::PathMatch;
+use crate::table::{Place, RouteConflict, RouteSpec};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Longest host name that is looked up (RFC 1035 allows 253 bytes).
 const MAX_HOST: usize = 255;
 
-/// Path prefixes of one host, longest first.
-type Prefixes = Vec<(Box<str>, RouteIndex)>;
+/// What the routes of one host ask, the most specific first.
+type Rules = Vec<Rule>;
+
+#[derive(Debug)]
+struct Rule {
+    path: PathMatch,
+    /// None where host and path are all that counts.
+    conditions: Option<Box<Conditions>>,
+    place: Place,
+    /// Position of the route among all.
+    position: usize,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Matcher {
     exact: HostMap,
     /// Keyed by what follows the `*`, with its dot: `.example.com`.
     wildcard: HostMap,
-    any_host: Prefixes,
+    any_host: Rules,
 }
 
 /// Host names sorted by hash: a lookup touches one cache line or two and never allocates.
 #[derive(Debug, Default)]
-struct HostMap(Vec<(u64, Box<str>, Prefixes)>);
+struct HostMap(Vec<(u64, Box<str>, Rules)>);
 
 impl HostMap {
-    fn get(&self, host: &[u8]) -> Option<&Prefixes> {
+    fn get(&self, host: &[u8]) -> Option<&Rules> {
         let hash = xxh3_64(host);
         let start = self.0.partition_point(|(other, ..)| *other < hash);
         self.0[start..]
             .iter()
             .take_while(|(other, ..)| *other == hash)
             .find(|(_, name, _)| name.as_bytes() == host)
-            .map(|(.., prefixes)| prefixes)
+            .map(|(.., rules)| rules)
     }
 
-    fn from_names(names: BTreeMap<String, Prefixes>) -> Self {
+    fn from_names(names: BTreeMap<String, Rules>) -> Self {
         let mut hosts: Vec<_> = names
             .into_iter()
-            .map(|(name, prefixes)| (xxh3_64(name.as_bytes()), name.into_boxed_str(), prefixes))
+            .map(|(name, rules)| (xxh3_64(name.as_bytes()), name.into_boxed_str(), in_order(rules)))
             .collect();
         hosts.sort_by_key(|(hash, ..)| *hash);
         HostMap(hosts)
     }
 }
 
+/// The most specific first; what nothing tells apart stays in the order of the configuration.
+fn in_order(mut rules: Rules) -> Rules {
+    let conditions = |rule: &Rule| rule.conditions.as_ref().map(|conditions| conditions.rank());
+    rules.sort_by_key(|rule| std::cmp::Reverse((rule.path.rank(), conditions(rule))));
+    rules
+}
+
 impl Matcher {
-    pub(crate) fn new(routes: &[RouteSpec]) -> Result<Self, RouteConflict> {
-        let mut exact: BTreeMap<String, Prefixes> = BTreeMap::new();
-        let mut wildcard: BTreeMap<String, Prefixes> = BTreeMap::new();
-        let mut any_host = Prefixes::new();
-        for (position, route) in routes.iter().enumerate() {
-            let index = RouteIndex(position as u32);
-            let claim = |prefixes: &mut Prefixes, host: Option<&str>| {
-                if let Some((_, first)) =
-                    prefixes.iter().find(|(prefix, _)| **prefix == *route.path_prefix)
-                {
+    /// `places` says where each of `routes` leads.
+    pub(crate) fn new(routes: &[RouteSpec], places: &[Place]) -> Result<Self, RouteConflict> {
+        let mut exact: BTreeMap<String, Rules> = BTreeMap::new();
+        let mut wildcard: BTreeMap<String, Rules> = BTreeMap::new();
+        let mut any_host = Rules::new();
+        for (position, (route, place)) in routes.iter().zip(places).enumerate() {
+            let claim = |rules: &mut Rules, host: Option<&str>| {
+                let first = rules.iter().map(|rule| &routes[rule.position]).find(|first| {
+                    first.path == route.path && first.conditions.claim_what(&route.conditions)
+                });
+                if let Some(first) = first {
                     return Err(RouteConflict {
-                        first: routes[first.0 as usize].name.clone(),
+                        first: first.name.clone(),
                         second: route.name.clone(),
                         host: host.map(str::to_owned),
-                        path_prefix: route.path_prefix.clone(),
+                        path: route.path.to_string(),
+                        conditional: !route.conditions.are_none(),
                     });
                 }
-                prefixes.push((route.path_prefix.as_str().into(), index));
-                prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+                let conditions = Some(&route.conditions).filter(|asked| !asked.are_none());
+                rules.push(Rule {
+                    path: route.path.clone(),
+                    conditions: conditions.cloned().map(Box::new),
+                    place: *place,
+                    position,
+                });
                 Ok(())
             };
             if route.hosts.is_empty() {
                 claim(&mut any_host, None)?;
             }
             for host in &route.hosts {
-                let prefixes = match host.strip_prefix('*') {
+                let rules = match host.strip_prefix('*') {
                     Some(suffix) => wildcard.entry(suffix.to_owned()).or_default(),
                     None => exact.entry(host.clone()).or_default(),
                 };
-                claim(prefixes, Some(host))?;
+                claim(rules, Some(host))?;
             }
         }
         Ok(Matcher {
             exact: HostMap::from_names(exact),
             wildcard: HostMap::from_names(wildcard),
-            any_host,
+            any_host: in_order(any_host),
         })
     }
 
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<RouteIndex> {
+    /// `holds` is asked of conditions only.
+    pub(crate) fn find(
+        &self,
+        host: &str,
+        path: &str,
+        holds: &impl Fn(&Conditions) -> bool,
+    ) -> Option<Place> {
         if !self.exact.0.is_empty() || !self.wildcard.0.is_empty() {
             let mut lowered = [0u8; MAX_HOST];
             if let Some(host) = lower_without_port(host, &mut lowered) {
-                let named = self.exact.get(host).and_then(|prefixes| longest(prefixes, path));
-                if let Some(route) = named.or_else(|| self.find_wildcard(host, path)) {
-                    return Some(route);
+                let named = self.exact.get(host).and_then(|rules| first(rules, path, holds));
+                if let Some(place) = named.or_else(|| self.find_wildcard(host, path, holds)) {
+                    return Some(place);
                 }
             }
         }
-        longest(&self.any_host, path)
+        first(&self.any_host, path, holds)
     }
 
     /// From the longest suffix to the shortest: `a.b.example.com` tries `.b.example.com`,
     /// then `.example.com`, then `.com`.
-    fn find_wildcard(&self, host: &[u8], path: &str) -> Option<RouteIndex> {
+    fn find_wildcard(
+        &self,
+        host: &[u8],
+        path: &str,
+        holds: &impl Fn(&Conditions) -> bool,
+    ) -> Option<Place> {
         if self.wildcard.0.is_empty() {
             return None;
         }
@@ -106,20 +144,16 @@ impl Matcher {
             .enumerate()
             .skip(1) // `*` stands for at least one character
             .filter(|(_, byte)| **byte == b'.')
-            .find_map(|(dot, _)| longest(self.wildcard.get(&host[dot..])?, path))
+            .find_map(|(dot, _)| first(self.wildcard.get(&host[dot..])?, path, holds))
     }
 }
 
-fn longest(prefixes: &Prefixes, path: &str) -> Option<RouteIndex> {
-    prefixes.iter().find(|(prefix, _)| covers(prefix, path)).map(|(_, route)| *route)
-}
-
-/// Whether `path` is `prefix` or lies below it, by whole segments.
-fn covers(prefix: &str, path: &str) -> bool {
-    match path.strip_prefix(prefix) {
-        Some(rest) => rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'),
-        None => false,
-    }
+/// The first rule that the request meets.
+fn first(rules: &Rules, path: &str, holds: &impl Fn(&Conditions) -> bool) -> Option<Place> {
+    let meets = |rule: &&Rule| {
+        rule.path.covers(path) && rule.conditions.as_ref().is_none_or(|asked| holds(asked))
+    };
+    rules.iter().find(meets).map(|rule| rule.place)
 }
 
 /// The host in lower case, without port and trailing dot; `None` where it is too long to be one.
@@ -137,124 +171,4 @@ fn lower_without_port<'a>(host: &str, buffer: &'a mut [u8; MAX_HOST]) -> Option<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ServiceIndex;
-    use proptest::prelude::*;
-
-    fn spec(name: &str, hosts: &[&str], path_prefix: &str) -> RouteSpec {
-        RouteSpec {
-            name: name.into(),
-            hosts: hosts.iter().map(|host| host.to_string()).collect(),
-            path_prefix: path_prefix.into(),
-            service: ServiceIndex(0),
-        }
-    }
-
-    /// Builds a matcher from `(name, hosts, prefix)` rows and says which name `host path` meets.
-    fn check(routes: &[(&str, &[&str], &str)], request: (&str, &str), expect: Option<&str>) {
-        let specs: Vec<_> = routes.iter().map(|(n, h, p)| spec(n, h, p)).collect();
-        let found = Matcher::new(&specs).unwrap().find(request.0, request.1);
-        assert_eq!(found.map(|index| routes[index.0 as usize].0), expect, "{request:?}");
-    }
-
-    const SHOP: &[(&str, &[&str], &str)] = &[
-        ("any", &[], "/"),
-        ("shop", &["shop.example.com"], "/"),
-        ("shop-api", &["shop.example.com"], "/api"),
-        ("below", &["*.example.com"], "/"),
-        ("deep", &["*.eu.example.com"], "/"),
-        ("images", &[], "/images/"),
-    ];
-
-    #[test]
-    fn the_most_specific_route_wins() {
-        check(SHOP, ("shop.example.com", "/"), Some("shop"));
-        check(SHOP, ("shop.example.com", "/api/cart"), Some("shop-api"));
-        check(SHOP, ("www.example.com", "/api"), Some("below"));
-        check(SHOP, ("a.eu.example.com", "/"), Some("deep"));
-        check(SHOP, ("a.b.eu.example.com", "/"), Some("deep"));
-        check(SHOP, ("example.com", "/"), Some("any"));
-        check(SHOP, ("other.org", "/images/x.png"), Some("images"));
-    }
-
-    #[test]
-    fn a_prefix_ends_at_a_segment() {
-        check(SHOP, ("shop.example.com", "/apix"), Some("shop"));
-        check(SHOP, ("shop.example.com", "/api"), Some("shop-api"));
-        check(SHOP, ("other.org", "/images"), Some("any"));
-    }
-
-    #[test]
-    fn ports_capitals_and_the_root_dot_do_not_matter() {
-        check(SHOP, ("SHOP.Example.COM:8080", "/api"), Some("shop-api"));
-        check(SHOP, ("shop.example.com.", "/"), Some("shop"));
-        check(&[("six", &["[::1]"], "/")], ("[::1]:8080", "/"), Some("six"));
-    }
-
-    #[test]
-    fn a_host_that_is_no_host_still_meets_the_routes_of_every_host() {
-        let long = "x".repeat(300);
-        check(SHOP, (&long, "/"), Some("any"));
-        check(SHOP, ("[", "/"), Some("any"));
-        check(SHOP, ("", "/"), Some("any"));
-        check(&[("shop", &["shop.example.com"], "/")], ("", "/"), None);
-    }
-
-    #[test]
-    fn two_routes_for_the_same_requests_are_a_conflict() {
-        let routes = [spec("a", &["x.org"], "/api"), spec("b", &["y.org", "x.org"], "/api")];
-        let conflict = Matcher::new(&routes).unwrap_err();
-        assert_eq!(
-            conflict.to_string(),
-            "routes 'a' and 'b' both match x.org with path prefix '/api'"
-        );
-    }
-
-    /// The rule of the documentation, tried on every route: slow and obvious.
-    fn naive(routes: &[RouteSpec], host: &str, path: &str) -> Option<usize> {
-        let rank = |route: &RouteSpec| -> Option<(usize, usize)> {
-            let segments = route.path_prefix.trim_end_matches('/');
-            let covered = path == route.path_prefix || path.starts_with(&format!("{segments}/"));
-            let host_rank = if route.hosts.is_empty() {
-                Some(0)
-            } else {
-                route
-                    .hosts
-                    .iter()
-                    .filter_map(|pattern| match pattern.strip_prefix('*') {
-                        Some(end) => {
-                            (host.len() > end.len() && host.ends_with(end)).then_some(end.len())
-                        }
-                        None => (pattern == host).then_some(1_000),
-                    })
-                    .max()
-            };
-            covered.then_some((host_rank?, route.path_prefix.len()))
-        };
-        (0..routes.len())
-            .filter_map(|index| Some((rank(&routes[index])?, index)))
-            .max()
-            .map(|(_, index)| index)
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_trying_every_route(
-            routes in proptest::collection::vec(
-                (proptest::sample::subsequence(vec!["a.x", "*.x", "b.a.x", "*.a.x", "y"], 0..3),
-                 proptest::sample::select(vec!["/", "/p", "/p/", "/p/q", "/pq"])), 1..8),
-            host in proptest::sample::select(vec!["a.x", "b.a.x", "c.b.a.x", "x", "y", "z.y"]),
-            path in proptest::sample::select(vec!["/", "/p", "/p/", "/p/q", "/pq", "/pq/r", "/z"]),
-        ) {
-            let specs: Vec<_> = routes.iter().enumerate()
-                .map(|(i, (hosts, prefix))| spec(&i.to_string(), hosts, prefix)).collect();
-            if let Ok(matcher) = Matcher::new(&specs) {
-                prop_assert_eq!(
-                    matcher.find(host, path).map(|index| index.0 as usize),
-                    naive(&specs, host, path)
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,11 @@
 //! The route table: everything a request needs to know, in one immutable value.
 
 use crate::cohort::CohortSeed;
+use crate::condition::{Asked, Conditions};
+use crate::headers::HeaderChanges;
 use crate::matcher::Matcher;
+use crate::path::{PathChange, PathMatch};
+use crate::redirect::Redirect;
 use crate::{Variant, Weight};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -78,7 +82,7 @@ impl Service {
     }
 }
 
-/// A match that leads to a service, before the table is built.
+/// A match that leads somewhere, before the table is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteSpec {
     /// The name in the configuration.
@@ -86,26 +90,78 @@ pub struct RouteSpec {
     /// Lower-case host names without port; `*.example.com` matches any name below it, at any
     /// depth. Empty matches every host.
     pub hosts: Vec<String>,
-    /// Whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
-    pub path_prefix: String,
-    /// The service it leads to.
-    pub service: ServiceIndex,
+    /// What of the path it matches.
+    pub path: PathMatch,
+    /// What else must hold.
+    pub conditions: Conditions,
+    /// Where it leads.
+    pub target: Target,
 }
 
-/// A route in the table.
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To a service.
+    Service {
+        /// Which.
+        service: ServiceIndex,
+        /// What the upstream is told in place of the path.
+        path: PathChange,
+        /// Changes on the way to the upstream.
+        request_headers: HeaderChanges,
+        /// Changes on the way to the client.
+        response_headers: HeaderChanges,
+    },
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+}
+
+impl Target {
+    /// To a service, with nothing changed.
+    pub fn service(service: ServiceIndex) -> Target {
+        Target::Service {
+            service,
+            path: PathChange::None,
+            request_headers: HeaderChanges::default(),
+            response_headers: HeaderChanges::default(),
+        }
+    }
+}
+
+/// A route to a service in the table.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// The name in the configuration.
     pub name: Arc<str>,
     /// The service it leads to.
     pub service: ServiceIndex,
+    /// What the upstream is told in place of the path.
+    pub path: PathChange,
+    /// Changes on the way to the upstream.
+    pub request_headers: HeaderChanges,
+    /// Changes on the way to the client.
+    pub response_headers: HeaderChanges,
+}
+
+/// Index of a redirecting route in its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RedirectIndex(pub u32);
+
+/// What a request met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A route to a service.
+    Route(RouteIndex),
+    /// A route that sends it elsewhere.
+    Redirect(RedirectIndex),
 }
 
 /// Two routes that match the same requests.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "routes '{first}' and '{second}' both match {} with path prefix '{path_prefix}'",
-    host.as_deref().unwrap_or("every host")
+    "routes '{first}' and '{second}' both match {} with {path}{}",
+    host.as_deref().unwrap_or("every host"),
+    if *conditional { " under the same conditions" } else { "" }
 )]
 pub struct RouteConflict {
     /// The route that was there first.
@@ -114,8 +170,10 @@ pub struct RouteConflict {
     pub second: String,
     /// The host both claim; none for every host.
     pub host: Option<String>,
-    /// The prefix both claim.
-    pub path_prefix: String,
+    /// The paths both claim, in words.
+    pub path: String,
+    /// They ask more than host and path.
+    pub conditional: bool,
 }
 
 /// Routes, services and weights as one request sees them, from its start to its end.
@@ -123,31 +181,64 @@ pub struct RouteConflict {
 pub struct RouteTable {
     matcher: Arc<Matcher>,
     routes: Arc<[Route]>,
+    redirects: Arc<[(Arc<str>, Redirect)]>,
     services: Arc<[Service]>,
 }
 
 impl RouteTable {
-    /// A table of `routes` that lead to `services`.
+    /// A table of `routes`, whose services are among `services`.
     ///
     /// # Errors
-    /// Two routes that claim the same host and path prefix.
-    pub fn new(routes: &[RouteSpec], services: Vec<Service>) -> Result<Self, RouteConflict> {
+    /// Two routes that claim the same.
+    pub fn new(specs: &[RouteSpec], services: Vec<Service>) -> Result<Self, RouteConflict> {
+        let (mut routes, mut redirects, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for spec in specs {
+            match &spec.target {
+                Target::Service { service, path, request_headers, response_headers } => {
+                    places.push(Place::Route(RouteIndex(routes.len() as u32)));
+                    routes.push(Route {
+                        name: spec.name.as_str().into(),
+                        service: *service,
+                        path: path.clone(),
+                        request_headers: request_headers.clone(),
+                        response_headers: response_headers.clone(),
+                    });
+                }
+                Target::Redirect(redirect) => {
+                    places.push(Place::Redirect(RedirectIndex(redirects.len() as u32)));
+                    redirects.push((spec.name.as_str().into(), redirect.clone()));
+                }
+            }
+        }
         Ok(RouteTable {
-            matcher: Arc::new(Matcher::new(routes)?),
-            routes: routes
-                .iter()
-                .map(|route| Route { name: route.name.as_str().into(), service: route.service })
-                .collect(),
+            matcher: Arc::new(Matcher::new(specs, &places)?),
+            routes: routes.into(),
+            redirects: redirects.into(),
             services: services.into(),
         })
     }
 
-    /// The most specific route for a request: exact host before wildcard (the longest first)
-    /// before any host, then the longest path prefix.
+    /// What the most specific route does with a request: exact host before wildcard (the longest
+    /// first) before any host; of those an exact path before a regular expression before a prefix,
+    /// the longer first; of those the one that asks for a method before the one that takes any,
+    /// then the one with more headers, then with more of the query, then with more values said in
+    /// full; then the first of the configuration. One whose conditions do not hold is passed over.
     ///
     /// `host` may carry a port and capitals; `path` is without the query.
-    pub fn find(&self, host: &str, path: &str) -> Option<RouteIndex> {
-        self.matcher.find(host, path)
+    pub fn find(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<Place> {
+        self.matcher.find(host, path, &|conditions: &Conditions| conditions.hold(asked))
+    }
+
+    /// The redirect at `index` with its route's name; `index` must come from this table or one with
+    /// other weights.
+    pub fn redirect(&self, index: RedirectIndex) -> (&Arc<str>, &Redirect) {
+        let (name, redirect) = &self.redirects[index.0 as usize];
+        (name, redirect)
+    }
+
+    /// Names of the routes that send clients elsewhere, by index.
+    pub fn redirects(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
+        self.redirects.iter().map(|(name, _)| name)
     }
 
     /// The route at `index`, which must come from this table or one with other weights.
@@ -160,7 +251,7 @@ impl RouteTable {
         &self.services[index.0 as usize]
     }
 
-    /// All routes, in the order of the configuration.
+    /// All routes to services, in the order of the configuration.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }

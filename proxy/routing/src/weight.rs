@@ -17,6 +17,8 @@ pub struct WeightError(pub f64);
 impl Weight {
     /// Nobody.
     pub const ZERO: Weight = Weight(0);
+    /// Every second one.
+    pub const HALF: Weight = Weight(5_000);
     /// Everybody.
     pub const FULL: Weight = Weight(10_000);
 

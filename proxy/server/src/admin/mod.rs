@@ -2,6 +2,7 @@
 //! nothing that is asked here can hold up a request of a user or a decision.
 
 mod dashboard;
+mod endpoints;
 mod events;
 mod failure;
 mod guard;
@@ -16,6 +17,7 @@ mod views;
 mod tests;
 
 use crate::control::{Board, Request};
+use crate::data_path::DataPath;
 use crate::lifecycle::Inherited;
 use anyhow::Context;
 use axum::Router;
@@ -26,9 +28,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use failure::Failure;
 use guard::Guard;
-pub(crate) use metrics::{
-    CertificateSource, Metrics, ProbeMetrics, RejectionSource, Traffic, TrafficSource,
-};
+pub(crate) use metrics::{Metrics, ProbeMetrics, RejectionSource, Traffic, TrafficSource};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +43,7 @@ pub(crate) struct Admin {
     pub(crate) board: Arc<Board>,
     pub(crate) control: UnboundedSender<Request>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) data_path: DataPath,
     pub(crate) state_dir: Arc<PathBuf>,
 }
 
@@ -121,6 +122,10 @@ fn router(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/services", get(services::list))
         .route("/api/v1/services/{name}", get(services::one))
         .route("/api/v1/services/{name}/{verb}", post(services::command))
+        .route(
+            "/api/v1/services/{name}/endpoints/{address}/{verb}",
+            post(endpoints::drain_or_ready),
+        )
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/services/{name}/pictures", get(pictures::of_service))
         .route("/api/v1/decisions/{id}", get(services::decision))
@@ -162,6 +167,6 @@ async fn wrong_method(request: HttpRequest) -> Failure {
     Failure::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("{} {} is not possible", request.method(), request.uri().path()),
-        "reading is GET; promote, pause, resume, abort and retry are POST",
+        "reading is GET; promote, pause, resume, abort, retry, drain and ready are POST",
     )
 }

@@ -10,7 +10,9 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serinus_rollout::{Command, CommandError};
+use serde_json::json;
+use serinus_rollout::{Command, CommandError, ServiceStatus};
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -24,7 +26,12 @@ pub(super) async fn proxy(State(admin): State<Admin>) -> Response {
 pub(super) async fn list(State(admin): State<Admin>) -> Response {
     let services = admin.board.services.load();
     let settings = admin.board.settings.load();
-    let views: Vec<_> = services.iter().map(|status| ServiceView::new(status, &settings)).collect();
+    let mut endpoints: HashMap<_, _> = admin.data_path.endpoints().into_iter().collect();
+    let view = |status: &ServiceStatus| {
+        let endpoints = endpoints.remove(&status.name).unwrap_or_default();
+        json!(ServiceView::new(status, &settings, endpoints))
+    };
+    let views: Vec<_> = services.iter().map(view).collect();
     Json(views).into_response()
 }
 
@@ -35,7 +42,12 @@ pub(super) async fn one(
     let services = admin.board.services.load();
     let settings = admin.board.settings.load();
     match services.iter().find(|status| *status.name == *name) {
-        Some(status) => Ok(Json(ServiceView::new(status, &settings)).into_response()),
+        Some(status) => {
+            let all = admin.data_path.endpoints().into_iter();
+            let own = all.filter(|(service, _)| *service == status.name);
+            let endpoints = own.flat_map(|(_, endpoints)| endpoints).collect();
+            Ok(Json(ServiceView::new(status, &settings, endpoints)).into_response())
+        }
         None => {
             let known: Vec<&str> = services.iter().map(|status| &*status.name).collect();
             let error = CommandError::UnknownService(name, known.join(", "));

@@ -36,6 +36,7 @@ struct Lab {
 
 async fn lab(config: &str) -> Lab {
     let settings = serinus_config::parse(config, Path::new("serinus.toml")).unwrap();
+    let data_path = DataPath::new(&settings, settings.plan().table).unwrap();
     let journal = Arc::new(arc_swap::ArcSwap::from_pointee(Health::Working));
     let board = Arc::new(Board::new("serinus.toml".into(), Arc::new(settings), journal));
     board.services.store(Arc::new(vec![status()]));
@@ -48,13 +49,14 @@ async fn lab(config: &str) -> Lab {
     board.resources.store(Arc::new(used.into()));
     let probes = ProbeMetrics::new().unwrap();
     let metrics =
-        Metrics::new(board.clone(), Box::new(traffic), Box::new(Vec::new), &probes).unwrap();
+        Metrics::new(board.clone(), Box::new(traffic), data_path.clone(), &probes).unwrap();
     let (control, requests) = unbounded_channel();
     let state = tempfile::tempdir().unwrap();
     let admin = Admin {
         board: board.clone(),
         control,
         metrics: Arc::new(metrics),
+        data_path,
         state_dir: Arc::new(state.path().to_owned()),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -320,6 +322,44 @@ async fn the_dashboard_loads_nothing_from_anywhere_else() {
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains(" style="));
     let other = lab.ask("GET", "/", "").await.1;
     assert!(!other.contains(nonce), "the nonce is never the same");
+}
+
+#[tokio::test]
+async fn an_endpoint_is_drained_and_made_ready_and_shown() {
+    let two = CONFIG.replace("[\"127.0.0.1:1\"]", "[\"127.0.0.1:1\", \"127.0.0.1:3\"]");
+    let lab = lab(&two).await;
+    let state = |body: &Value| {
+        let endpoints = body["endpoints"].as_array().unwrap().clone();
+        let of = |one: &Value| format!("{} {} {}", one["endpoint"], one["state"], one["asked"]);
+        endpoints.iter().map(of).collect::<Vec<_>>().join(", ").replace('"', "")
+    };
+    let path =
+        |address: &str, verb: &str| format!("/api/v1/services/checkout/endpoints/{address}/{verb}");
+    let post = async |path: String| {
+        let (status, _, body) = lab.ask("POST", &path, "").await;
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    let (status, body) = post(path("127.0.0.1:3", "drain")).await;
+    assert_eq!(status, 200);
+    let drained = "127.0.0.1:1 healthy true, 127.0.0.1:3 draining false, 127.0.0.1:2 healthy true";
+    assert_eq!(state(&body), drained);
+    let (_, page) = lab.get("/metrics").await;
+    let up = "serinus_endpoint_up{service=\"checkout\",variant=\"stable\",endpoint=\"127.0.0.1:3\",address=\"127.0.0.1:3\"} 0";
+    assert!(page.as_str().unwrap().contains(up), "{page}");
+    let (status, body) = post(path("127.0.0.1:1", "drain")).await;
+    assert_eq!(status, 409);
+    assert!(body["error"].as_str().unwrap().contains("last endpoint"), "{body}");
+    let (status, body) = post(path("127.0.0.1:3", "ready")).await;
+    assert_eq!((status, state(&body).contains("draining")), (200, false));
+    for (path, status) in [
+        (path("127.0.0.1:9", "drain"), 404),
+        (path("127.0.0.1:1", "explode"), 404),
+        (path("127.0.0.1:1", "drain").replace("checkout", "other"), 404),
+    ] {
+        let (got, body) = post(path).await;
+        assert_eq!(got, status, "{body}");
+    }
+    assert_eq!(lab.ask("GET", &path("127.0.0.1:1", "drain"), "").await.0, 405);
 }
 
 #[tokio::test]

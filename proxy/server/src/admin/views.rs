@@ -1,6 +1,7 @@
 //! The JSON of the API, built from what the control loop shows.
 
 use crate::control::journal::Entry;
+use crate::data_path::EndpointStatus;
 use crate::{explain, wall_time};
 use serde::Serialize;
 use serinus_config::Settings;
@@ -18,6 +19,7 @@ pub(super) struct ServiceView<'a> {
     thresholds: Option<Thresholds>,
     /// The stages of the configuration.
     plan: Vec<StageView>,
+    endpoints: Vec<EndpointStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,7 +36,11 @@ struct StageView {
 }
 
 impl<'a> ServiceView<'a> {
-    pub(super) fn new(status: &'a ServiceStatus, settings: &Settings) -> Self {
+    pub(super) fn new(
+        status: &'a ServiceStatus,
+        settings: &Settings,
+        endpoints: Vec<EndpointStatus>,
+    ) -> Self {
         let policy = settings.service(&status.name).map(|service| &service.policy);
         let stages = policy.iter().flat_map(|policy| &policy.stages);
         ServiceView {
@@ -50,6 +56,7 @@ impl<'a> ServiceView<'a> {
                     hold_seconds: stage.hold.as_secs_f64(),
                 })
                 .collect(),
+            endpoints,
         }
     }
 }

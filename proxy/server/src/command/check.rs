@@ -5,7 +5,8 @@ use crate::control::fixed::Fixed;
 use crate::control::{ProxyStatus, read_config};
 use crate::data_path::DataPath;
 use clap::Args;
-use serinus_config::Settings;
+use serinus_config::{RouteSettings, RouteTarget, Settings};
+use serinus_routing::PathMatch;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -52,10 +53,11 @@ fn summary(file: &Path, settings: &Settings) -> String {
     for route in &settings.routes {
         let hosts =
             if route.hosts.is_empty() { "any host".to_owned() } else { route.hosts.join(", ") };
-        text += &format!(
-            "  route {}: {hosts} {} to {}\n",
-            route.name, route.path_prefix, route.service
-        );
+        let to = match &route.target {
+            RouteTarget::Service { service, .. } => format!("to {service}"),
+            RouteTarget::Redirect(redirect) => format!("sent elsewhere ({})", redirect.status),
+        };
+        text += &format!("  route {}: {hosts} {} {to}\n", route.name, written(route));
     }
     for service in &settings.services {
         let probes = settings.probes.iter().filter(|probe| probe.service == service.name).count();
@@ -75,6 +77,15 @@ fn summary(file: &Path, settings: &Settings) -> String {
         );
     }
     text
+}
+
+/// What a route matches besides its hosts.
+fn written(route: &RouteSettings) -> String {
+    let path = match &route.path {
+        PathMatch::Prefix(prefix) => prefix.clone(),
+        other => other.to_string(),
+    };
+    if route.conditions.are_none() { path } else { format!("{path} under conditions") }
 }
 
 fn plural(number: usize) -> &'static str {

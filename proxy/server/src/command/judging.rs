@@ -47,7 +47,7 @@ impl Judging {
         let metrics = Metrics::new(
             board.clone(),
             traffic(data_path.clone()),
-            certificates(data_path.clone()),
+            data_path.clone(),
             &probe_metrics,
         )?;
         metrics.add_rejections(rejections(data_path.clone()))?;
@@ -56,6 +56,7 @@ impl Judging {
                 board: board.clone(),
                 control: control.clone(),
                 metrics: Arc::new(metrics),
+                data_path: data_path.clone(),
                 state_dir: Arc::new(settings.server.state_dir.clone()),
             };
             admin::serve(listener, admin)
@@ -104,10 +105,6 @@ fn rejections(data_path: DataPath) -> crate::admin::RejectionSource {
         let rejections = data_path.rejections().into_iter();
         rejections.map(|(reason, count)| (reason.as_str(), count)).collect()
     })
-}
-
-fn certificates(data_path: DataPath) -> crate::admin::CertificateSource {
-    Box::new(move || data_path.certificates())
 }
 
 fn traffic(data_path: DataPath) -> crate::admin::TrafficSource {

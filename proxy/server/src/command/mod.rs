@@ -57,6 +57,10 @@ enum Command {
     Abort(operate::OperateArguments),
     /// Give a rolled-back version another try.
     Retry(operate::OperateArguments),
+    /// Send an endpoint no new requests, until it is ready again.
+    Drain(operate::EndpointArguments),
+    /// Let a drained endpoint come back.
+    Ready(operate::EndpointArguments),
     /// What was decided, with the numbers that `explain` takes.
     History(history::HistoryArguments),
     /// What was seen, why it was decided, what happens next, what to do.
@@ -101,6 +105,8 @@ impl Command {
             Command::Resume(arguments) => operate::command(&arguments, Order::Resume),
             Command::Abort(arguments) => operate::command(&arguments, Order::Abort),
             Command::Retry(arguments) => operate::command(&arguments, Order::Retry),
+            Command::Drain(arguments) => operate::endpoint(&arguments, "drain"),
+            Command::Ready(arguments) => operate::endpoint(&arguments, "ready"),
             Command::History(arguments) => history::history(&arguments),
             Command::Explain(arguments) => history::explain(&arguments),
             Command::Report(arguments) => report::run(&arguments),
@@ -153,6 +159,8 @@ mod tests {
             "resume --config a.toml",
             "abort checkout",
             "retry",
+            "drain checkout 10.0.0.11:9000",
+            "ready checkout app.internal:80 --config a.toml",
             "history",
             "history checkout -n 5 --state-dir state",
             "explain 12 --state-dir state",

@@ -1,6 +1,7 @@
 //! `serinus status`, and the commands that change a rollout.
 
 use super::admin_client::{AdminClient, Whom, segment};
+use crate::data_path::{EndpointState, EndpointStatus};
 use crate::explain::resources::used;
 use crate::explain::words::{latency, percent};
 use anyhow::bail;
@@ -15,6 +16,17 @@ use std::process::ExitCode;
 pub(super) struct OperateArguments {
     /// The service; may be left out where there is only one with a canary.
     service: Option<String>,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// An endpoint of a running proxy.
+#[derive(Debug, Args)]
+pub(super) struct EndpointArguments {
+    /// The service.
+    service: String,
+    /// The endpoint as it is configured, or one of the addresses of its name.
+    address: String,
     #[command(flatten)]
     whom: Whom,
 }
@@ -42,15 +54,45 @@ pub(super) fn status(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
         println!("{services:#}");
         return Ok(ExitCode::SUCCESS);
     }
-    let services: Vec<ServiceStatus> = serde_json::from_value(services)?;
+    let services: Vec<Value> = serde_json::from_value(services)?;
     let proxy: Value = client.get("/api/v1/proxy")?;
     for trouble in proxy["troubles"].as_array().into_iter().flatten() {
         println!("! {}", trouble.as_str().unwrap_or_default());
     }
-    for service in &services {
-        print!("{}", describe(service));
+    for service in services {
+        print!("{}", describe_with_endpoints(service)?);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn endpoint(arguments: &EndpointArguments, verb: &str) -> anyhow::Result<ExitCode> {
+    let (service, address) = (segment(&arguments.service), segment(&arguments.address));
+    let path = format!("/api/v1/services/{service}/endpoints/{address}/{verb}");
+    let answer = arguments.whom.client()?.post(&path)?;
+    print!("{}", describe_with_endpoints(answer)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A service as the API gives it, with a line for every endpoint that is not simply well.
+fn describe_with_endpoints(service: Value) -> anyhow::Result<String> {
+    let endpoints: Vec<EndpointStatus> = match &service["endpoints"] {
+        Value::Null => Vec::new(),
+        endpoints => serde_json::from_value(endpoints.clone())?,
+    };
+    let mut text = describe(&serde_json::from_value(service)?);
+    for endpoint in endpoints.iter().filter(|one| one.state != EndpointState::Healthy) {
+        let state = endpoint.state.as_str().replace('_', " ");
+        let _ = write!(text, "  endpoint {} ({}): {state}", endpoint.endpoint, endpoint.variant);
+        if let Some(why) = &endpoint.why {
+            let _ = write!(text, ", {why}");
+        }
+        let is_well = matches!(endpoint.state, EndpointState::SlowStart);
+        if endpoint.asked && !is_well {
+            text += "; asked all the same, since too few are well";
+        }
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 pub(super) fn command(arguments: &OperateArguments, command: Command) -> anyhow::Result<ExitCode> {
@@ -135,4 +177,41 @@ pub(super) fn describe(service: &ServiceStatus) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn endpoints_that_are_not_well_are_told() {
+        let endpoint = |address: &str, state: &str, asked: bool, why: Value| {
+            json!({
+                "variant": "stable", "endpoint": address, "address": null, "weight": 1,
+                "state": state, "asked": asked, "active": null, "ejections": 0,
+                "checks_passed": 0, "checks_failed": 1, "why": why,
+            })
+        };
+        let service = json!({
+            "name": "shop", "phase": "idle", "stage": 0, "stages": 4, "weight": 0,
+            "stable": { "version": "1" }, "canary": null, "anomaly_score": 0, "withdrawn": false,
+            "failure_probability": null, "verdict": "insufficient_evidence", "reasons": [],
+            "observe": false, "evaluation": null, "last_label": null,
+            "endpoints": [
+                endpoint("a:1", "healthy", true, Value::Null),
+                endpoint("b:1", "unhealthy", true, json!("answered 500")),
+                endpoint("c:1", "draining", false, Value::Null),
+            ],
+        });
+        let text = describe_with_endpoints(service).unwrap();
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "  endpoint b:1 (stable): unhealthy, answered 500; asked all the same, since too few are well",
+                "  endpoint c:1 (stable): draining",
+            ]
+        );
+    }
 }

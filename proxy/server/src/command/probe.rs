@@ -135,7 +135,7 @@ fn suggest(
     let suggestion = traffic.suggest(LEAST_REQUESTS, |name| {
         let name = if name == "all" { only.as_deref()? } else { name };
         let route = settings.routes.iter().find(|route| route.name == name)?;
-        Some(route.service.clone())
+        route.service().map(str::to_owned)
     });
     print!("{}", suggestion.toml);
     suggestion.remarks.iter().for_each(|remark| eprintln!("# {remark}"));

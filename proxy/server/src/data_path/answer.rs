@@ -31,6 +31,31 @@ pub(crate) async fn give_with(
 ) -> pingora::Result<()> {
     let json = session.get_header(ACCEPT).is_some_and(|accept| prefers_json(accept.as_bytes()));
     let (kind, body) = page(status, json);
+    send(session, status, field, kind, body).await
+}
+
+/// Sends the client to `location`.
+///
+/// # Errors
+/// The client is gone.
+pub(crate) async fn redirect(
+    session: &mut Session,
+    status: u16,
+    location: String,
+) -> pingora::Result<()> {
+    let location = HeaderValue::try_from(location).ok();
+    let Some(location) = location else { return give(session, 400).await };
+    let (kind, body) = ("text/plain; charset=utf-8", String::new());
+    send(session, status, Some((LOCATION, location)), kind, body).await
+}
+
+async fn send(
+    session: &mut Session,
+    status: u16,
+    field: Option<(HeaderName, HeaderValue)>,
+    kind: &'static str,
+    body: String,
+) -> pingora::Result<()> {
     let mut header = ResponseHeader::build(status, Some(4))?;
     header.insert_header(CONTENT_TYPE, HeaderValue::from_static(kind))?;
     header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
@@ -41,7 +66,7 @@ pub(crate) async fn give_with(
     if status == 405 {
         header.insert_header(ALLOW, HeaderValue::from_static(METHODS))?;
     }
-    let bodyless = session.req_header().method == Method::HEAD;
+    let bodyless = body.is_empty() || session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(header), bodyless).await?;
     if !bodyless {
         session.write_response_body(Some(Bytes::from(body)), true).await?;

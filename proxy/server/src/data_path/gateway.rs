@@ -1,14 +1,15 @@
 //! The way of a request: Pingora calls these hooks in the order in which they are written here.
 
-use super::admission::admit;
+use super::admission::{Turned, admit};
 use super::connection::Connection;
+use super::endpoints::Unavailable;
 use super::guard::Compression;
 use super::recorder::Ending;
 use super::rejection::Reason;
 use super::request::{Request, Routed, is_idempotent};
 use super::screening::{drop_underscores, screen};
 use super::worker::Worker;
-use super::{access, answer, attribution, forwarding, origin};
+use super::{access, answer, attribution, forwarding, identity, origin, rewriting};
 use async_trait::async_trait;
 use attribution::Fault;
 use bytes::Bytes;
@@ -25,10 +26,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Attempts of one request at most: two endpoints of the canary, two of stable.
-pub(super) const ATTEMPTS: usize = 4;
+/// Attempts of one request at most: one and a stale connection, another endpoint and five retries, of
+/// the canary and of stable. What is tried again is decided below, one by one.
+pub(super) const ATTEMPTS: usize = 16;
 /// A client that uploads more slowly than this, in bytes per second on the whole, is not waited for.
 const SLOWEST_UPLOAD: u64 = 8 * 1024;
+/// A request whose time is over waits so long for its last attempt.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 /// How long an upload of unknown length may take.
 const OPEN_UPLOAD: Duration = Duration::from_secs(600);
 
@@ -79,9 +83,13 @@ impl ProxyHttp for Gateway {
             return Ok(true);
         }
         let view = self.worker.view();
-        request.routed = admit(view, session, request.client, tls, now);
-        let Some(routed) = &request.routed else {
-            return reject(session, request, Reason::NoRoute).await;
+        let routed = match admit(view, session, request.client, tls, now) {
+            Ok(routed) => request.routed.insert(routed),
+            Err(Turned::Elsewhere { status, location }) => {
+                answer::redirect(session, status, location).await?;
+                return Ok(true);
+            }
+            Err(Turned::Away) => return reject(session, request, Reason::NoRoute).await,
         };
         match routed.guard().map(Arc::clone) {
             Some(guard) => guard.admit(session, request).await,
@@ -95,33 +103,43 @@ impl ProxyHttp for Gateway {
         request: &mut Request,
     ) -> Result<Box<HttpPeer>> {
         loop {
-            let Some(routed) = &mut request.routed else {
+            let Some(routed) = &request.routed else {
                 return Err(Error::new_in(ErrorType::InternalError)); // request_filter routes or ends
             };
             let setup = routed.setup();
             let pool = Arc::clone(setup.pool(routed.variant));
-            let timeouts = setup.timeouts;
-            let Some(address) = pool.next(self.worker.shard, routed.attempt.address) else {
-                // No name of this variant could ever be resolved.
-                let now = Instant::now();
-                let shielded = routed.may_be_shielded(&session.req_header().method, true)
-                    && routed.spend_retry(now);
-                request.settle(Ending::ConnectError, now, 0);
-                if shielded {
-                    shield(request, now);
-                    continue;
+            let (timeouts, tried) = (setup.timeouts, routed.attempt.address);
+            let key = pool.hashes_by().and_then(|by| {
+                identity::request_key(by, &session.req_header().headers, request.client)
+            });
+            let placed = pool.place(self.worker.shard, tried, key, timeouts.connect).await;
+            let chosen = match placed {
+                Ok(chosen) => chosen,
+                Err(why) if self.is_unavailable(session, request, why) => continue,
+                Err(_) => {
+                    let mut error = Error::new_up(ErrorType::HTTPStatus(503));
+                    error.set_retry(false);
+                    return Err(error);
                 }
-                let mut error = Error::new_up(ErrorType::HTTPStatus(503));
-                error.set_retry(false);
-                return Err(error);
             };
-            routed.attempt.address = Some(address);
-            let mut peer = Box::new(pool.upstream.peer(address));
+            let Some(routed) = &mut request.routed else { continue };
+            if chosen.waited {
+                // The wait for a place was not the endpoint's: it had nothing to answer.
+                routed.attempt.since = Instant::now();
+            }
+            routed.attempt.address = Some(chosen.address);
+            routed.attempt.engaged = chosen.engaged;
+            let mut peer = Box::new(pool.upstream.peer(chosen.address));
             // A stale connection is not tried twice: the retry makes a new one, in a pool of its own.
             peer.group_key = pool.key << 1 | u64::from(routed.stale_connection);
             peer.options.connection_timeout = Some(timeouts.connect);
             peer.options.total_connection_timeout = Some(timeouts.connect);
-            peer.options.read_timeout = Some(timeouts.read + upload_allowance(session, routed));
+            let read = timeouts.attempt.map_or(timeouts.read, |most| most.min(timeouts.read));
+            let mut read = read + upload_allowance(session, routed);
+            if let Some(left) = routed.time_left(routed.attempt.since) {
+                read = read.min(left.max(SHORTEST_WAIT));
+            }
+            peer.options.read_timeout = Some(read);
             peer.options.write_timeout = Some(timeouts.write);
             peer.options.idle_timeout = Some(timeouts.idle);
             let (since, uploading) = (routed.attempt.since, routed.uploading);
@@ -156,6 +174,12 @@ impl ProxyHttp for Gateway {
         } else if routed.may_be_shielded(method, repeatable) && routed.spend_retry(now) {
             shield(request, now);
             error.set_retry(true);
+        } else if routed.may_be_retried(method, repeatable, status_of(&error, false), now)
+            && routed.spend_own_retry(now)
+        {
+            let variant = routed.variant;
+            request.try_again(variant, now);
+            error.set_retry(true);
         }
         error
     }
@@ -181,7 +205,13 @@ impl ProxyHttp for Gateway {
         if has_underscores && connection.terms.screening.underscores == Underscores::Drop {
             drop_underscores(upstream);
         }
-        forwarding::to_upstream(upstream, &connection.client)
+        forwarding::to_upstream(upstream, &connection.client)?;
+        if let Some(routed) = &request.routed {
+            let route = routed.view.table.route(routed.route);
+            rewriting::path(upstream, &route.path)?;
+            rewriting::request_headers(upstream, &route.request_headers)?;
+        }
+        Ok(())
     }
 
     async fn request_body_filter(
@@ -238,18 +268,49 @@ impl ProxyHttp for Gateway {
             // Certain from here on, whatever becomes of the body.
             request.settle(Ending::of_status(status.as_u16()), now, 0);
         }
+        if !status.is_server_error() {
+            return Ok(());
+        }
         let repeatable = !session.as_ref().retry_buffer_truncated();
-        if status.is_server_error()
-            && let Some(routed) = &request.routed
-            && routed.may_be_shielded(&session.req_header().method, repeatable)
-            && routed.spend_retry(now)
-        {
+        let method = &session.req_header().method;
+        let Some(routed) = &mut request.routed else { return Ok(()) };
+        if routed.may_be_shielded(method, repeatable) && routed.spend_retry(now) {
             shield(request, now);
-            let mut error = Error::new_up(ErrorType::HTTPStatus(status.as_u16()));
-            error.set_retry(true);
+        } else if routed.may_be_retried(method, repeatable, status.as_u16(), now)
+            && routed.spend_own_retry(now)
+        {
+            let variant = routed.variant;
+            request.try_again(variant, now);
+        } else {
+            return Ok(());
+        }
+        let mut error = Error::new_up(ErrorType::HTTPStatus(status.as_u16()));
+        error.set_retry(true);
+        Err(error)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        request: &mut Request,
+    ) -> Result<Option<Duration>> {
+        let Some(routed) = &request.routed else { return Ok(None) };
+        if end_of_stream || routed.setup().timeouts.total.is_none() {
+            return Ok(None);
+        }
+        let now = Instant::now();
+        if routed.time_left(now).is_some_and(|left| left.is_zero()) {
+            // The client may be the slow one: the answer counts by its header.
+            if let Some((at, status)) = routed.attempt.header {
+                request.settle(Ending::of_status(status), at, 0);
+            }
+            let mut error = Error::new_up(ErrorType::ReadTimedout);
+            error.set_retry(false);
             return Err(error);
         }
-        Ok(())
+        Ok(None)
     }
 
     fn upstream_response_trailer_filter(
@@ -302,6 +363,8 @@ impl ProxyHttp for Gateway {
             }
         }
         let Some(routed) = &request.routed else { return Ok(()) };
+        let route = routed.view.table.route(routed.route);
+        rewriting::response_headers(response, &route.response_headers)?;
         if let Some(user) = routed.new_user
             && let Some(cookie) = user.set_cookie(routed.secure)
         {
@@ -360,9 +423,17 @@ impl ProxyHttp for Gateway {
         }
         let shielded =
             repeatable && routed.may_be_shielded(method, repeatable) && routed.spend_retry(now);
+        let retried = !shielded
+            && routed.may_be_retried(method, repeatable, status_of(&error, routed.uploading), now)
+            && repeatable
+            && routed.spend_own_retry(now);
         request.settle(ending, now, 0);
         if shielded {
             shield(request, now);
+            error.set_retry(true);
+        } else if retried && let Some(routed) = &request.routed {
+            let variant = routed.variant;
+            request.try_again(variant, now);
             error.set_retry(true);
         }
         error
@@ -424,6 +495,36 @@ async fn reject(session: &mut Session, request: &mut Request, reason: Reason) ->
     request.reject(reason);
     answer::give(session, reason.status()).await?;
     Ok(true)
+}
+
+impl Gateway {
+    /// What becomes of a request whose variant has nobody to ask: true if stable is asked instead.
+    fn is_unavailable(&self, session: &Session, request: &mut Request, why: Unavailable) -> bool {
+        let now = Instant::now();
+        let Some(routed) = &request.routed else { return false };
+        let shielded =
+            routed.may_be_shielded(&session.req_header().method, true) && routed.spend_retry(now);
+        if why != Unavailable::Unresolved {
+            routed.setup().counters.count_refused(routed.variant);
+        }
+        match why {
+            // No name of this variant could ever be resolved.
+            Unavailable::Unresolved => request.settle(Ending::ConnectError, now, 0),
+            // More was asked than it may get: nobody's fault. What it has keeps being watched.
+            Unavailable::Full => request.forgive(),
+            // Nothing that it had ended in all that time: it is slow.
+            Unavailable::WaitedInVain => request.settle(Ending::Timeout, now, 0),
+        }
+        if shielded {
+            shield(request, now);
+        }
+        shielded
+    }
+}
+
+/// The status that the client would get for `error`; 0 where nobody is left to answer.
+fn status_of(error: &Error, uploading: bool) -> u16 {
+    attribution::status(error, uploading).unwrap_or(0)
 }
 
 /// Lets stable answer for the canary, whose failure has been counted.

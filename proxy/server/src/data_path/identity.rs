@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderValue};
+use serinus_routing::balance::{HashBy, RequestKey};
 use serinus_routing::{Bucket, CohortSeed, Sticky};
 use std::net::IpAddr;
 
@@ -77,15 +78,37 @@ fn of_address(seed: CohortSeed, address: IpAddr) -> Bucket {
 
 /// The value of the user cookie, if the request has one.
 pub(crate) fn user_cookie(headers: &HeaderMap) -> Option<&[u8]> {
+    cookie(headers, COOKIE_NAME)
+}
+
+/// The value of a cookie, if it is there and not empty.
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
     headers
         .get_all(COOKIE)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .find_map(|pair| {
-            pair.trim_ascii_start().strip_prefix(COOKIE_NAME.as_bytes())?.strip_prefix(b"=")
-        })
+        .find_map(|pair| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
         .map(<[u8]>::trim_ascii_end)
         .filter(|value| !value.is_empty())
+}
+
+/// What a request is recognised by where the same must reach the same endpoint.
+pub(crate) fn request_key(
+    by: &HashBy,
+    headers: &HeaderMap,
+    client: Option<IpAddr>,
+) -> Option<RequestKey> {
+    match by {
+        HashBy::ClientIp => client.map(|address| match address.to_canonical() {
+            IpAddr::V4(address) => RequestKey::of(&address.octets()),
+            IpAddr::V6(address) => RequestKey::of(&address.octets()),
+        }),
+        HashBy::Header(name) => {
+            let value = headers.get(name.as_str()).filter(|value| !value.is_empty());
+            value.map(|value| RequestKey::of(value.as_bytes()))
+        }
+        HashBy::Cookie(name) => cookie(headers, name).map(RequestKey::of),
+    }
 }
 
 #[cfg(test)]

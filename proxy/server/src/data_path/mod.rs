@@ -28,6 +28,7 @@ pub mod recorder;
 mod rejection;
 mod repeats;
 mod request;
+mod rewriting;
 mod screening;
 mod serve;
 pub mod shards;
@@ -40,6 +41,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use endpoints::{EndpointState, EndpointStatus};
 pub use rejection::Reason;
 pub use serve::ServingHandle;
 
@@ -75,6 +77,35 @@ pub struct RouteTotals {
     pub variant: Variant,
     /// The counts.
     pub totals: Totals,
+}
+
+/// Cumulative counts of one variant of a service, for the metrics page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceTotals {
+    /// The service's name.
+    pub service: Arc<str>,
+    /// Which variant.
+    pub variant: Variant,
+    /// Requests asked of another endpoint of the variant.
+    pub retries: u64,
+    /// Requests turned away because every endpoint was full.
+    pub refused: u64,
+    /// Too few endpoints are well, so all are asked.
+    pub panic: bool,
+}
+
+/// Why an endpoint was not drained.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DrainError {
+    /// And the services that there are.
+    #[error("there is no service '{0}'")]
+    UnknownService(String, String),
+    /// And the endpoints that there are.
+    #[error("there is no endpoint '{0}'")]
+    UnknownEndpoint(String, String),
+    /// All others of its variant are drained.
+    #[error("{0} is the last endpoint of its variant that is not drained")]
+    NobodyLeft(String),
 }
 
 /// The data path; cloning gives another handle to the same one.
@@ -240,6 +271,70 @@ impl DataPath {
     /// Where the load that answers tell of is gathered.
     pub fn loads(&self) -> LoadReports {
         self.0.setup().loads.clone()
+    }
+
+    /// Every endpoint of every service, in the order of the configuration.
+    pub fn endpoints(&self) -> Vec<(Arc<str>, Vec<EndpointStatus>)> {
+        let setup = Arc::clone(&self.0.setup());
+        let now = Instant::now();
+        let of = |service: &view::ServiceSetup| {
+            let variants = Variant::ALL.into_iter().zip(service.pools());
+            let status = variants.flat_map(|(variant, pool)| pool.status(variant, now)).collect();
+            (Arc::clone(&service.name), status)
+        };
+        setup.services.iter().map(of).collect()
+    }
+
+    /// What happened to requests besides their answers, by service and variant.
+    pub fn service_totals(&self) -> Vec<ServiceTotals> {
+        let setup = Arc::clone(&self.0.setup());
+        let of = |service: &view::ServiceSetup| {
+            let variants = Variant::ALL.into_iter().zip(service.pools());
+            let totals = variants.map(|(variant, pool)| {
+                let (retries, refused) = service.counters.read(variant);
+                let (service, panic) = (Arc::clone(&service.name), pool.is_in_panic());
+                ServiceTotals { service, variant, retries, refused, panic }
+            });
+            totals.collect::<Vec<_>>()
+        };
+        setup.services.iter().flat_map(of).collect()
+    }
+
+    /// Takes an endpoint out of a service (or lets it come back): it gets no new request, those that
+    /// it has end as they began. It stays so over reloads, until a restart. `address` is `host:port`
+    /// as configured, or an address that the name leads to.
+    ///
+    /// # Errors
+    /// There is none of that name, or nobody would be left.
+    pub fn drain_endpoint(
+        &self,
+        service: &str,
+        address: &str,
+        draining: bool,
+    ) -> Result<(), DrainError> {
+        let setup = Arc::clone(&self.0.setup());
+        let Some(found) = setup.services.iter().find(|known| *known.name == *service) else {
+            let known: Vec<&str> = setup.services.iter().map(|known| &*known.name).collect();
+            return Err(DrainError::UnknownService(service.to_owned(), known.join(", ")));
+        };
+        if draining && found.pools().any(|pool| pool.needs(address)) {
+            return Err(DrainError::NobodyLeft(address.to_owned()));
+        }
+        let now = Instant::now();
+        let found_it = found.pools().map(|pool| pool.drain(address, draining, now));
+        if !found_it.fold(false, |any, it| any | it) {
+            let known = found.pools().flat_map(|pool| pool.names().iter()).map(|name| &**name);
+            let known: Vec<&str> = known.collect();
+            return Err(DrainError::UnknownEndpoint(address.to_owned(), known.join(", ")));
+        }
+        tracing::info!(service, endpoint = address, draining, "asked for by an operator");
+        Ok(())
+    }
+
+    /// Clients ever sent elsewhere, by route.
+    pub fn redirects(&self) -> Vec<(Arc<str>, u64)> {
+        let setup = self.0.setup();
+        setup.redirects.iter().map(|tally| (Arc::clone(&tally.route), tally.read())).collect()
     }
 
     /// Requests whose answer is not finished.

@@ -1,6 +1,7 @@
 //! The state of one request, and what its attempts are counted as.
 
 use super::connection::Connection;
+use super::endpoints::Engaged;
 use super::flights::Seat;
 use super::guard::{Compression, Granted, Guard};
 use super::identity::NewUser;
@@ -12,7 +13,7 @@ use http::Method;
 use serinus_routing::{Bucket, RouteIndex, Service, Variant};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Responses up to this size count as finished with their last byte; longer ones and streams with
 /// their header: how long their body takes is for the client's line to say. It fits into any
@@ -60,6 +61,10 @@ pub(crate) struct Routed {
     pub(crate) stale_connection: bool,
     /// Stable answers for the canary.
     pub(crate) shielded: bool,
+    /// How often another endpoint of the same variant was asked after a failure.
+    pub(crate) retries: u32,
+    /// When it was taken in.
+    pub(crate) started: Instant,
 }
 
 /// One try at one endpoint.
@@ -68,6 +73,8 @@ pub(crate) struct Attempt {
     /// Since when the variant has had something to answer.
     pub(crate) since: Instant,
     pub(crate) address: Option<SocketAddr>,
+    /// Its place there, where places are counted or failures watched.
+    pub(crate) engaged: Option<Engaged>,
     pub(crate) seat: Option<Seat>,
     /// Its slowness was counted while it waited.
     counted_slow: bool,
@@ -84,6 +91,7 @@ impl Attempt {
         Attempt {
             since,
             address: None,
+            engaged: None,
             seat: None,
             counted_slow: false,
             header: None,
@@ -147,6 +155,17 @@ impl Request {
             && let Some(user) = routed.user
         {
             recorder.repeats.failed(user, self.counted.worker().flights.minute(at));
+        }
+        if let Some(engaged) = &routed.attempt.engaged {
+            engaged.note(ending, at);
+        }
+    }
+
+    /// The current attempt is nobody's to count.
+    pub(crate) fn forgive(&mut self) {
+        self.stop_waiting();
+        if let Some(routed) = &mut self.routed {
+            routed.attempt.settled = true;
         }
     }
 
@@ -212,7 +231,43 @@ impl Routed {
             && (!self.sent || (repeatable && is_idempotent(method)))
     }
 
-    /// Takes one retry from the service's budget.
+    /// Whether another endpoint of the same variant may be asked after a failure for which the client
+    /// would get `status`; `repeatable` as above.
+    pub(crate) fn may_be_retried(
+        &self,
+        method: &Method,
+        repeatable: bool,
+        status: u16,
+        now: Instant,
+    ) -> bool {
+        let Some(retry) = &self.setup().retry else { return false };
+        self.retries < retry.attempts
+            && retry.status.binary_search(&status).is_ok()
+            && (!self.sent || (repeatable && is_idempotent(method)))
+            && self.time_left(now).is_none_or(|left| !left.is_zero())
+            && self.setup().pool(self.variant).has_others()
+    }
+
+    /// Takes one retry on the same variant from the service's budget, and counts it.
+    pub(crate) fn spend_own_retry(&mut self, now: Instant) -> bool {
+        let service = self.view.table.route(self.route).service;
+        let finished = self.view.setup.finished(service);
+        let setup = &self.view.setup.services[service.0 as usize];
+        let affordable = setup.retry_budget.spend(now, finished);
+        if affordable {
+            setup.counters.count_retry(self.variant);
+            self.retries += 1;
+        }
+        affordable
+    }
+
+    /// What is left of the time that the whole request may take, if it is limited.
+    pub(crate) fn time_left(&self, now: Instant) -> Option<Duration> {
+        let total = self.setup().timeouts.total?;
+        Some(total.saturating_sub(now.saturating_duration_since(self.started)))
+    }
+
+    /// Takes one retry on stable from the service's budget.
     pub(crate) fn spend_retry(&self, now: Instant) -> bool {
         let service = self.view.table.route(self.route).service;
         self.setup().budget.spend(now, self.view.setup.finished(service))

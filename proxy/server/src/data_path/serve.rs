@@ -1,6 +1,7 @@
 //! Sockets and threads: binding, serving, draining.
 
 use super::connection::Front;
+use super::endpoints::check_endpoints;
 use super::gateway::{ATTEMPTS, Gateway};
 use super::worker::Worker;
 use super::{Inner, ListenerState};
@@ -25,6 +26,8 @@ use tokio::sync::watch;
 const KEPT_UPSTREAM: usize = 1024;
 /// Time between two look-ups of endpoint names.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+/// Time between two looks at endpoints that were ejected or have just come.
+const TEND_EVERY: Duration = Duration::from_millis(200);
 /// How long idle clients may still send a request after the listeners closed: it is answered with
 /// `connection: close`, which loses nothing, where closing at once could cross a request.
 const LINGER: Duration = Duration::from_millis(250);
@@ -162,6 +165,8 @@ impl Threads {
                 _ = shutdown.wait_for(|shutdown| *shutdown) => {}
                 () = resolve_names(inner) => {}
                 () = warn_of_expiries(inner) => {}
+                () = tend_endpoints(inner) => {}
+                () = check_endpoints(|| inner.pools()) => {}
             }
             let began = Instant::now();
             // Listeners close, and no connection is kept for another request.
@@ -255,5 +260,14 @@ async fn resolve_names(inner: &Inner) {
         }
         // A reload does not wait for the next round.
         let _ = tokio::time::timeout(RESOLVE_EVERY, inner.reloaded.notified()).await;
+    }
+}
+
+/// Lets endpoints come back whose time is over, and newcomers grow.
+async fn tend_endpoints(inner: &Inner) {
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        let now = Instant::now();
+        inner.pools().iter().for_each(|pool| pool.tend(now));
     }
 }

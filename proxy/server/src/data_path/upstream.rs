@@ -29,6 +29,8 @@ pub(crate) struct Upstream {
 struct Tls {
     authorities: Option<Arc<CaType>>,
     client: Option<Arc<CertKey>>,
+    /// For what asks besides users' requests.
+    check: serinus_probes::Tls,
 }
 
 impl Upstream {
@@ -37,7 +39,8 @@ impl Upstream {
     /// # Errors
     /// The first file that cannot be read or used, by its name.
     pub(crate) fn read(settings: &TransportSettings) -> anyhow::Result<Upstream> {
-        let tls = settings.tls.as_ref().map(Tls::read).transpose()?;
+        let http2 = settings.protocol != UpstreamProtocol::Http1;
+        let tls = settings.tls.as_ref().map(|tls| Tls::read(tls, http2)).transpose()?;
         Ok(Upstream { settings: settings.clone(), tls })
     }
 
@@ -53,6 +56,11 @@ impl Upstream {
     /// Whether it is HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
         self.settings.protocol != UpstreamProtocol::Http1
+    }
+
+    /// TLS for health checks, the same as for requests.
+    pub(crate) fn check_tls(&self) -> Option<&serinus_probes::Tls> {
+        Some(&self.tls.as_ref()?.check)
     }
 
     /// An endpoint, to be spoken to like this.
@@ -76,11 +84,12 @@ impl Upstream {
 }
 
 impl Tls {
-    fn read(settings: &UpstreamTlsSettings) -> anyhow::Result<Tls> {
+    fn read(settings: &UpstreamTlsSettings, http2: bool) -> anyhow::Result<Tls> {
         let authorities = settings.authorities.as_deref().map(authorities).transpose()?;
         let client = settings.client_certificate.as_ref();
         let client = client.map(|(cert, key)| client_pair(cert, key)).transpose()?;
-        Ok(Tls { authorities, client })
+        let check = serinus_probes::Tls::of(settings, http2)?;
+        Ok(Tls { authorities, client, check })
     }
 
     fn is_like(&self, other: &Tls) -> bool {

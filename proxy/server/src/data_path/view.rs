@@ -2,13 +2,13 @@
 //! recorders that its indices mean.
 
 use super::access::AccessLog;
-use super::endpoints::Pool;
+use super::endpoints::{Pool, Rules};
 use super::guard::Guard;
 use super::load::Hearing;
 use super::recorder::{Recorder, Totals};
 use super::shield::RetryBudget;
 use super::upstream::Upstream;
-use serinus_config::{PoolSettings, Settings, TimeoutSettings};
+use serinus_config::{PoolSettings, RetrySettings, Settings, TimeoutSettings};
 use serinus_models::Pair;
 use serinus_probes::orca::LoadReports;
 use serinus_routing::{CohortSeed, RouteTable, ServiceIndex, Variant};
@@ -33,6 +33,8 @@ pub(crate) struct View {
 pub(crate) struct Setup {
     /// By route index.
     pub(crate) recorders: Vec<Pair<Arc<Recorder>>>,
+    /// By redirect index.
+    pub(crate) redirects: Vec<Arc<Tally>>,
     /// By service index.
     pub(crate) services: Vec<ServiceSetup>,
     /// By route index; none where the route asks nothing.
@@ -43,6 +45,48 @@ pub(crate) struct Setup {
     pub(crate) loads: LoadReports,
 }
 
+/// How many clients a route has sent elsewhere.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) route: Arc<str>,
+    count: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn count(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// What happened to requests of a service besides their answers, by variant.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceCounters {
+    /// Asked of another endpoint of the same variant.
+    retries: [AtomicU64; 2],
+    /// Turned away because every endpoint was full.
+    refused: [AtomicU64; 2],
+}
+
+impl ServiceCounters {
+    pub(crate) fn count_retry(&self, variant: Variant) {
+        self.retries[variant as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_refused(&self, variant: Variant) {
+        self.refused[variant as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Retries and requests that were turned away.
+    pub(crate) fn read(&self, variant: Variant) -> (u64, u64) {
+        let of = |counters: &[AtomicU64; 2]| counters[variant as usize].load(Ordering::Relaxed);
+        (of(&self.retries), of(&self.refused))
+    }
+}
+
 /// One service of a configuration.
 #[derive(Debug)]
 pub(crate) struct ServiceSetup {
@@ -51,9 +95,14 @@ pub(crate) struct ServiceSetup {
     pub(crate) canary: Option<Arc<Pool>>,
     pub(crate) timeouts: TimeoutSettings,
     pub(crate) seed: CohortSeed,
+    /// What stable may be asked in place of the canary.
     pub(crate) budget: Arc<RetryBudget>,
     /// Hears what answers tell of their load; none where nobody asks.
     pub(crate) hearing: Option<Hearing>,
+    /// What another endpoint of the same variant is asked for.
+    pub(crate) retry: Option<RetrySettings>,
+    pub(crate) retry_budget: Arc<RetryBudget>,
+    pub(crate) counters: Arc<ServiceCounters>,
     /// Age at which a waiting request counts as slow, in microseconds.
     lookout: AtomicU64,
 }
@@ -65,6 +114,11 @@ impl ServiceSetup {
             (Variant::Canary, Some(canary)) => canary,
             _ => &self.stable,
         }
+    }
+
+    /// Stable's and, if there is one, the canary's.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        std::iter::once(&self.stable).chain(&self.canary)
     }
 
     /// Age at which a waiting request counts as slow.
@@ -123,6 +177,14 @@ impl Setup {
             });
         }
         let loads = before.map_or_else(LoadReports::default, |before| before.loads.clone());
+        let redirects = table.redirects().map(|route| {
+            let mut old = before.into_iter().flat_map(|setup| &setup.redirects);
+            old.find(|old| old.route == *route).map_or_else(
+                || Arc::new(Tally { route: Arc::clone(route), count: AtomicU64::new(0) }),
+                Arc::clone,
+            )
+        });
+        let redirects = redirects.collect();
         let mut services = Vec::with_capacity(table.services().len());
         for service in table.services() {
             let Some(found) = settings.service(&service.name) else {
@@ -133,13 +195,27 @@ impl Setup {
             };
             let old =
                 before.and_then(|setup| setup.services.iter().find(|old| old.name == service.name));
-            let pool = |names: &Arc<[Arc<str>]>, settings: &PoolSettings| {
-                let upstream = Upstream::read(&settings.transport)?;
-                let mut pools = before.into_iter().flat_map(Setup::pools);
-                let old = pools.find(|pool| pool.is_of(names) && pool.upstream.is_like(&upstream));
-                anyhow::Ok(old.map_or_else(
-                    || Arc::new(Pool::new(Arc::clone(names), Arc::new(upstream), threads)),
-                    Arc::clone,
+            let old_pools: Vec<_> = old.into_iter().flat_map(ServiceSetup::pools).collect();
+            let rules = Rules::of(found);
+            let pool = |names: &Arc<[Arc<str>]>, pool: &PoolSettings| {
+                let weights: Vec<u32> = pool.endpoints.iter().map(|one| one.weight).collect();
+                let upstream = Upstream::read(&pool.transport)?;
+                let same =
+                    old_pools.iter().find(|pool| pool.is(names, &weights, &rules, &upstream));
+                anyhow::Ok(same.map_or_else(
+                    || {
+                        let rules = rules.clone();
+                        Arc::new(Pool::new(
+                            &service.name,
+                            names,
+                            &weights,
+                            rules,
+                            Arc::new(upstream),
+                            threads,
+                            &old_pools,
+                        ))
+                    },
+                    |same| Arc::clone(same),
                 ))
             };
             let canary = service.canary.as_ref().zip(found.canary.as_ref());
@@ -150,12 +226,18 @@ impl Setup {
                     .map(|(canary, settings)| pool(&canary.endpoints, settings))
                     .transpose()?,
                 timeouts: found.timeouts,
+                retry: found.retry.clone(),
                 hearing: Hearing::of(found, &loads),
                 seed: service.cohort_seed(),
                 budget: old.map_or_else(
                     || Arc::new(RetryBudget::new(now, 0)),
                     |old| Arc::clone(&old.budget),
                 ),
+                retry_budget: old.map_or_else(
+                    || Arc::new(RetryBudget::new(now, 0)),
+                    |old| Arc::clone(&old.retry_budget),
+                ),
+                counters: old.map_or_else(Arc::default, |old| Arc::clone(&old.counters)),
                 lookout: AtomicU64::new(
                     old.map_or(LEAST_LOOKOUT, ServiceSetup::lookout).as_micros() as u64,
                 ),
@@ -173,7 +255,7 @@ impl Setup {
             Some(wanted) => Some(AccessLog::new(wanted, old_log)?),
             None => None,
         };
-        Ok(Setup { recorders, services, guards, access_log, loads })
+        Ok(Setup { recorders, redirects, services, guards, access_log, loads })
     }
 
     /// The place of a route.
@@ -183,10 +265,7 @@ impl Setup {
 
     /// Every pool.
     pub(crate) fn pools(&self) -> Vec<&Arc<Pool>> {
-        self.services
-            .iter()
-            .flat_map(|service| std::iter::once(&service.stable).chain(&service.canary))
-            .collect()
+        self.services.iter().flat_map(ServiceSetup::pools).collect()
     }
 
     /// The recorders of one service, by route.
@@ -216,6 +295,7 @@ impl View {
     /// Whether `table` has the routes and services of this setup, in the same places.
     pub(crate) fn fits(setup: &Setup, table: &RouteTable) -> bool {
         table.routes().len() == setup.recorders.len()
+            && table.redirects().eq(setup.redirects.iter().map(|tally| &tally.route))
             && table.services().len() == setup.services.len()
             && table.routes().iter().zip(&setup.recorders).all(|(route, pair)| {
                 route.name == pair.stable.route

@@ -6,7 +6,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, Opts};
 
 /// Reads them from the data path.
-pub(crate) type CertificateSource = Box<dyn Fn() -> Vec<CertificateExpiry> + Send + Sync>;
+pub(super) type CertificateSource = Box<dyn Fn() -> Vec<CertificateExpiry> + Send + Sync>;
 
 pub(super) struct CertificateEnds {
     source: CertificateSource,

@@ -182,17 +182,22 @@ impl Collector for Families {
             .chain(self.process())
             .chain(self.learning());
         let named = FAMILIES.iter().zip(metrics).filter(|(_, metrics)| !metrics.is_empty());
-        named
-            .map(|((name, help, kind), metrics)| {
-                let mut family = MetricFamily::default();
-                family.set_name((*name).to_owned());
-                family.set_help((*help).to_owned());
-                family.set_field_type(*kind);
-                family.set_metric(metrics);
-                family
-            })
-            .collect()
+        named.map(|((name, help, kind), metrics)| family(name, help, *kind, metrics)).collect()
     }
+}
+
+pub(super) fn family(
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    metrics: Vec<Metric>,
+) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
 }
 
 fn metric(labels: &[(&str, &str)]) -> Metric {
@@ -213,7 +218,7 @@ pub(super) fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
     metric
 }
 
-fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
+pub(super) fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
     let mut gauge = Gauge::default();
     gauge.set_value(value);
     let mut metric = metric(labels);

@@ -1,11 +1,11 @@
 //! `/metrics`: built when it is asked for, from counters that the hot path keeps for itself.
 
 mod certificates;
+mod endpoints;
 mod families;
 mod probes;
 mod rejections;
 
-pub(crate) use certificates::CertificateSource;
 pub(crate) use families::{Traffic, TrafficSource};
 pub(crate) use probes::ProbeMetrics;
 pub(crate) use rejections::RejectionSource;
@@ -13,10 +13,12 @@ pub(crate) use rejections::RejectionSource;
 use super::Admin;
 use super::failure::Failure;
 use crate::control::Board;
+use crate::data_path::DataPath;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use certificates::CertificateEnds;
+use endpoints::EndpointFamilies;
 use families::Families;
 use prometheus::{Registry, TextEncoder};
 use std::sync::Arc;
@@ -28,19 +30,22 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// A page of what `board`, `traffic`, `certificates` and `probes` say.
+    /// A page of what `board`, `traffic`, `data_path` and `probes` say.
     ///
     /// # Errors
     /// Two metrics of the same name.
     pub(crate) fn new(
         board: Arc<Board>,
         traffic: TrafficSource,
-        certificates: CertificateSource,
+        data_path: DataPath,
         probes: &ProbeMetrics,
     ) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
         registry.register(Box::new(Families::new(board, traffic)?))?;
-        registry.register(Box::new(CertificateEnds::new(certificates)?))?;
+        let certificates = data_path.clone();
+        let source = Box::new(move || certificates.certificates());
+        registry.register(Box::new(CertificateEnds::new(source)?))?;
+        registry.register(Box::new(EndpointFamilies::new(data_path)?))?;
         probes.register(&registry)?;
         Ok(Metrics { registry })
     }

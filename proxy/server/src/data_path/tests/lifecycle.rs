@@ -94,8 +94,7 @@ async fn a_thousand_reloads_under_load_lose_no_request_and_no_count() {
     for turn in 0..1_000 {
         let mut next = running.settings.clone();
         if turn % 2 == 0 {
-            next.services[0].stable.endpoints =
-                vec![two.address.to_string(), one.address.to_string()];
+            next.services[0].stable.endpoints.reverse();
             next.services[0].timeouts.read = Duration::from_secs(3);
         }
         let published = table(&next, f64::from(turn % 100));

@@ -3,6 +3,7 @@
 mod access;
 mod attribution;
 mod authority;
+mod endpoints;
 mod front;
 mod grpc;
 mod guard;
@@ -12,6 +13,7 @@ mod lifecycle;
 mod load;
 mod protocols;
 mod routing;
+mod rules;
 mod shield;
 mod tls;
 mod upstream;
@@ -19,10 +21,10 @@ mod upstream;
 use super::{DataPath, ServingHandle};
 use lab::{Answer, ask};
 use serinus_config::{
-    AccessField, AccessFormat, AccessLogSettings, AdminSettings, GuardSettings, IntakeSettings,
-    LearningSettings, ListenerSettings, ListenerTlsSettings, LogSettings, PoolSettings,
-    ProbingSettings, RouteSettings, ServerSettings, ServiceSettings, Settings, TimeoutSettings,
-    TransportSettings,
+    AccessField, AccessFormat, AccessLogSettings, AdminSettings, BalanceSettings,
+    ConcurrencySettings, EndpointSettings, IntakeSettings, LearningSettings, ListenerSettings,
+    ListenerTlsSettings, LogSettings, PoolSettings, ProbingSettings, RouteSettings, ServerSettings,
+    ServiceSettings, Settings, TimeoutSettings, TransportSettings,
 };
 use serinus_models::{Pair, Sample};
 use serinus_rollout::RolloutPolicy;
@@ -38,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
     let pool = |version: &str, endpoints: &[SocketAddr]| PoolSettings {
         version: version.to_owned(),
-        endpoints: endpoints.iter().map(|address| address.to_string()).collect(),
+        endpoints: endpoints.iter().map(|address| endpoint(*address)).collect(),
         transport: TransportSettings::default(),
     };
     Settings {
@@ -61,13 +63,12 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
             keepalive_timeout: Duration::from_secs(5),
             intake: IntakeSettings::default(),
         }],
-        routes: vec![RouteSettings {
-            name: "shop".to_owned(),
-            hosts: vec!["shop.test".to_owned()],
-            path_prefix: "/".to_owned(),
-            service: "checkout".to_owned(),
-            guard: GuardSettings::default(),
-        }],
+        routes: vec![RouteSettings::of_prefix(
+            "shop",
+            vec!["shop.test".to_owned()],
+            "/",
+            "checkout",
+        )],
         services: vec![ServiceSettings {
             name: "checkout".to_owned(),
             stable: pool("1", stable),
@@ -82,7 +83,14 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
                 read: Duration::from_secs(2),
                 write: Duration::from_secs(2),
                 idle: Duration::from_secs(30),
+                attempt: None,
+                total: None,
             },
+            balance: BalanceSettings::default(),
+            health: None,
+            ejection: None,
+            limits: ConcurrencySettings::default(),
+            retry: None,
             resources: None,
         }],
         probing: ProbingSettings::default(),
@@ -100,6 +108,10 @@ fn access_log() -> AccessLogSettings {
         sample: Weight::from_percent(100.0).unwrap(),
         file: Some("/dev/null".into()),
     }
+}
+
+fn endpoint(address: SocketAddr) -> EndpointSettings {
+    EndpointSettings { address: address.to_string(), weight: 1 }
 }
 
 /// The table of `settings` with `percent` of the users on the canary.
