@@ -281,8 +281,10 @@ impl Predictor {
     }
 
     /// The same for the releases of one service: what was learned from that service has its say, too.
+    /// Of a service that has nothing of its own it stays as it is.
     pub fn of_service(&self, service: &str) -> Predictor {
-        let layers = self.learned.as_ref().map(|learned| learned.layers(Some(service)));
+        let own = self.learned.as_ref().filter(|learned| learned.services.contains_key(service));
+        let layers = own.map(|learned| learned.layers(Some(service)));
         Predictor { layers: layers.unwrap_or_else(|| self.layers.clone()), ..self.clone() }
     }
 
