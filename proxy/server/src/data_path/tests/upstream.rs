@@ -2,18 +2,23 @@
 
 use super::authority::Authority;
 use super::lab::ask;
-use super::{Running, get, settings, table};
+use super::{PATIENCE, Running, get, settings, table};
+use crate::data_path::EndpointState;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serinus_config::{Settings, TransportSettings, UpstreamProtocol, UpstreamTlsSettings};
+use serinus_config::{
+    HealthSettings, Settings, TransportSettings, UpstreamProtocol, UpstreamTlsSettings,
+};
 use serinus_models::Outcome;
+use serinus_routing::balance::HealthRule;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -184,4 +189,45 @@ async fn http2_is_spoken_with_endpoints_with_and_without_tls() {
         }
         running.observed(20).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_checks_ask_as_requests_do() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let issue = |by: &Authority| by.server(&by.issue("app", "app.internal", 2090), false, &["h2"]);
+    let good = Endpoint::start(Some(issue(&authority)), true).await;
+    let bad = Endpoint::start(Some(issue(&stranger)), true).await;
+    let mut settings = settings(&[good.address, bad.address], &[]);
+    let protocol = UpstreamProtocol::Http2;
+    settings.services[0].stable.transport =
+        TransportSettings { tls: Some(tls(&authority)), protocol };
+    settings.services[0].health = Some(HealthSettings {
+        path: "/healthz".to_owned(),
+        interval: Duration::from_millis(50),
+        timeout: Duration::from_secs(1),
+        rule: HealthRule { unhealthy_after: 2, healthy_after: 2 },
+        status: vec![200],
+        host: Some("health.test".to_owned()),
+    });
+    let running = Running::start(settings, 0.0);
+    let started = Instant::now();
+    loop {
+        let endpoints = running.path.endpoints().remove(0).1;
+        let states: Vec<_> = endpoints.iter().map(|endpoint| endpoint.state).collect();
+        if states == [EndpointState::Healthy, EndpointState::Unhealthy] {
+            let why = endpoints[1].why.clone().unwrap_or_default();
+            assert!(why.contains("certificate"), "{why}");
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{endpoints:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The first may not have been asked yet when the second had failed.
+    let asked = good.connections.load(Ordering::Relaxed);
+    while good.connections.load(Ordering::Relaxed) < asked + 3 {
+        assert!(started.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(running.path.endpoints().remove(0).1[0].state, EndpointState::Healthy);
+    assert_eq!(running.get("/").await.status, 200);
 }
