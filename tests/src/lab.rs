@@ -235,7 +235,15 @@ impl Lab {
     /// # Panics
     /// There is none within [`DEADLINE`].
     pub async fn until_event(&self, kind: &str) -> Value {
-        let deadline = Instant::now() + DEADLINE;
+        self.until_event_within(kind, DEADLINE).await
+    }
+
+    /// Waits so long for the first event of a kind.
+    ///
+    /// # Panics
+    /// There is none by then.
+    pub async fn until_event_within(&self, kind: &str, patience: Duration) -> Value {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(event) = self.events().await.into_iter().find(|event| event["kind"] == kind)
             {
@@ -243,7 +251,7 @@ impl Lab {
             }
             if Instant::now() > deadline {
                 let status = self.status().await;
-                panic!("no event '{kind}' after {DEADLINE:?}: {status:#}\n{}", self.log());
+                panic!("no event '{kind}' after {patience:?}: {status:#}\n{}", self.log());
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }

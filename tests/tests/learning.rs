@@ -14,6 +14,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// Longest wait for a training: it yields to everything else that runs.
+const TRAINING: Duration = Duration::from_secs(180);
+
 /// What is told of an episode: what lasts goes on failing, what passes has stopped.
 fn features(at: u64, sustained: bool) -> FeatureVector {
     let noise = |feature: usize| ((at * 31 + feature as u64 * 7) % 17) as f64 / 17.0;
@@ -112,7 +115,7 @@ async fn labels_become_a_model_on_trial_and_by_hand_the_very_same() {
     let state = state.to_str().unwrap().to_owned();
     let by_hand = id_of(&ran(&["train", "--journal", &state, "--json"]).await);
     lab.restart(Signal::SIGKILL).await;
-    let trained = lab.until_event("model_trained").await;
+    let trained = lab.until_event_within("model_trained", TRAINING).await;
     assert!(trained["text"].as_str().unwrap().contains(&by_hand), "{by_hand}: {trained}");
     let (_, metrics) = lab.metrics().await;
     for line in [
@@ -149,7 +152,7 @@ async fn switched_off_nothing_is_learned_until_it_is_switched_on() {
     assert_eq!(changed["kind"], "config_reloaded", "{changed}");
     assert!(!lab.kinds().await.iter().any(|kind| kind == "model_trained"));
     lab.reload(|setup| setup.more = String::new()).await;
-    lab.until_event("model_trained").await;
+    lab.until_event_within("model_trained", TRAINING).await;
 }
 
 #[tokio::test]
@@ -201,7 +204,7 @@ async fn killed_anywhere_in_a_training_the_proxy_starts_with_a_good_model() {
         // Whatever it is doing then; not a wait for anything.
         tokio::time::sleep_until(until.into()).await;
     }
-    lab.until_event("model_trained").await;
+    lab.until_event_within("model_trained", TRAINING).await;
 }
 
 #[tokio::test]
