@@ -17,7 +17,7 @@ rate = 0.5
 assertions = true
 
 [[fault]]
-begins = "20s"
+begins = "90s"   # users come after a minute
 failures = 0.5
 "#;
 
