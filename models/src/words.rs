@@ -68,7 +68,7 @@ fn slower_than(event: Event) -> Option<&'static str> {
         Event::SlowerThanP90 => Some("90th percentile"),
         Event::SlowerThanP99 => Some("99th percentile"),
         Event::SlowerThanP999 => Some("99.9th percentile"),
-        Event::MuchSlower => Some("99th percentile twice"),
+        Event::MuchSlower => Some("99th percentile times two"),
         _ => None,
     }
 }
