@@ -4,7 +4,7 @@
 #![expect(clippy::expect_used, reason = "the set-up of a benchmark")]
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use serinus_models::world::{Scenario, ServiceShape, World};
+use serinus_models::world::{ProbeRates, Scenario, ServiceShape, World};
 use serinus_models::{Exposure, Predictor, ServiceTick, Timestamp};
 use serinus_rollout::{Controller, Input, Output};
 use std::fmt::Write;
@@ -85,7 +85,10 @@ impl Bench {
 
     fn second(&mut self) -> Vec<ServiceTick> {
         let exposure = Exposure { weight: 0.2, withdrawn: false };
-        self.worlds.iter_mut().map(|world| world.tick(SECOND, exposure, 0.5)).collect()
+        self.worlds
+            .iter_mut()
+            .map(|world| world.tick(SECOND, exposure, ProbeRates::own(0.5)))
+            .collect()
     }
 
     fn look(&mut self, ticks: Vec<ServiceTick>) {

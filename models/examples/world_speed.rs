@@ -3,17 +3,17 @@
 #![expect(clippy::disallowed_methods, reason = "an example is an edge: it reads the clock")]
 
 use serinus_models::Exposure;
-use serinus_models::world::{Scenario, ServiceShape, World};
+use serinus_models::world::{ProbeRates, Scenario, ServiceShape, World};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Lets a world pass in ticks of a second and gives the mean cost of one.
 fn played(world: &mut World, ticks: u32) -> Duration {
     let exposure = Exposure { weight: world.service().weight, withdrawn: false };
-    let probe_rate = world.service().probe_rate;
+    let rates = ProbeRates::own(world.service().probe_rate);
     let begun = Instant::now();
     for _ in 0..ticks {
-        black_box(world.tick(Duration::from_secs(1), exposure, probe_rate));
+        black_box(world.tick(Duration::from_secs(1), exposure, rates));
     }
     begun.elapsed() / ticks
 }

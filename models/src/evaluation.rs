@@ -79,12 +79,14 @@ pub enum Event {
     /// Of a probe fired at both variants at once, this side alone was slower than stable's usual
     /// (upper quartile), on the canary by more than the margin.
     ProbeSlower,
+    /// The same beyond stable's usual 99th percentile.
+    ProbeMuchSlower,
 }
 
 /// The evidence on one event of one stream (a route or a probe).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventEvidence {
-    /// The route's or the probe's name; `all routes`, `all probes` for those together.
+    /// The route's or the probe's name; `all routes`, `all probes`, `all routes and probes` for those together.
     pub stream: Arc<str>,
     /// Which event.
     pub event: Event,

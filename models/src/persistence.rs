@@ -109,6 +109,15 @@ pub(crate) fn is_about_time(event: Event) -> bool {
             | Event::SlowerThanP999
             | Event::MuchSlower
             | Event::ProbeSlower
+            | Event::ProbeMuchSlower
+    )
+}
+
+/// Whether an event is about the slowest few: then probes are held against the same.
+pub(crate) fn is_about_the_slowest(event: Event) -> bool {
+    matches!(
+        event,
+        Event::SlowerThanP99 | Event::SlowerThanP999 | Event::MuchSlower | Event::ProbeMuchSlower
     )
 }
 

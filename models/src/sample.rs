@@ -68,6 +68,10 @@ pub struct ProbeRound {
     pub probe: Arc<str>,
     /// The results.
     pub results: Pair<ProbeResult>,
+    /// Nobody wrote it for this release: it asks whether there is an answer, and no more. Its failures are
+    /// failures; that it does well makes no release a tried one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain: bool,
 }
 
 /// What a variant's processes use. Unknown is `None`, never zero.

@@ -51,6 +51,9 @@ pub(crate) fn event(evidence: &EventEvidence) -> String {
             Event::ProbeFailure => format!(
                 "probe {stream} failed in {canary} rounds on the canary and in {stable} on stable, at the same times"
             ),
+            Event::ProbeMuchSlower => format!(
+                "probe {stream} was beyond stable's usual 99th percentile in {canary} rounds on the canary and in {stable} on stable, at the same times"
+            ),
             Event::ProbeSlower => format!(
                 "probe {stream} was slow in {canary} rounds on the canary and in {stable} on stable, at the same times"
             ),

@@ -12,14 +12,16 @@ pub enum Urgency {
     /// As configured.
     #[default]
     Routine,
-    /// Evidence is short: four times as often.
+    /// Evidence is short: ten times as often, up to once a second, and plain GETs once a second.
     Raised,
-    /// An anomaly is open: ten times as often, and plain GETs where a service has no probe.
+    /// An anomaly is open: ten times as often, and plain GETs five times a second.
     Suspicion,
 }
 
-/// No probe is sped up beyond one round in this time.
+/// No probe is sped up beyond one round in this time ...
 const SHORTEST: Duration = Duration::from_millis(200);
+/// ... and in this while evidence is merely short.
+const SHORTEST_RAISED: Duration = Duration::from_secs(1);
 
 impl Urgency {
     /// Time between two rounds of a probe whose interval this is; never longer than that. What leaves
@@ -29,10 +31,10 @@ impl Urgency {
             (SideEffect::Charges, _) | (_, Urgency::Routine) => 1,
             (SideEffect::Creates, Urgency::Raised) => 1,
             (SideEffect::Creates, Urgency::Suspicion) => 2,
-            (SideEffect::Safe, Urgency::Raised) => 4,
-            (SideEffect::Safe, Urgency::Suspicion) => 10,
+            (SideEffect::Safe, Urgency::Raised | Urgency::Suspicion) => 10,
         };
-        (configured / times).max(SHORTEST).min(configured)
+        let shortest = if self == Urgency::Raised { SHORTEST_RAISED } else { SHORTEST };
+        (configured / times).max(shortest).min(configured)
     }
 }
 
@@ -41,8 +43,8 @@ impl Urgency {
 pub struct Cadence {
     /// At routine.
     pub interval: Duration,
-    /// At this interval under suspicion, and at no other time.
-    pub suspicion_only: bool,
+    /// Of the plain probe: at no interval at routine.
+    pub plain: bool,
     /// What a run leaves behind.
     side_effect: SideEffect,
     /// Times of the week with a pace of their own.
@@ -50,23 +52,23 @@ pub struct Cadence {
 }
 
 impl Cadence {
-    /// Of the plain probe, which takes the place of probes where a service has none.
+    /// Of the plain probe, which asks for the routes that no other does.
     pub const PLAIN: Cadence = Cadence {
         interval: SHORTEST,
-        suspicion_only: true,
+        plain: true,
         side_effect: SideEffect::Safe,
         seasons: Vec::new(),
     };
 
     /// Of a safe probe without seasons.
     pub fn every(interval: Duration) -> Cadence {
-        Cadence { interval, suspicion_only: false, ..Cadence::PLAIN }
+        Cadence { interval, plain: false, ..Cadence::PLAIN }
     }
 
     /// Of a probe as it is configured.
-    pub(crate) fn of(probe: &ProbeDefinition, suspicion_only: bool) -> Cadence {
+    pub(crate) fn of(probe: &ProbeDefinition, plain: bool) -> Cadence {
         Cadence {
-            suspicion_only,
+            plain,
             side_effect: probe.side_effect,
             seasons: probe.seasons.clone(),
             ..Cadence::every(probe.interval)
@@ -75,8 +77,12 @@ impl Cadence {
 
     /// Time between two rounds; none for no rounds at all. Under suspicion there are no seasons.
     pub fn at(&self, urgency: Urgency) -> Option<Duration> {
-        if self.suspicion_only {
-            return (urgency == Urgency::Suspicion).then_some(self.interval);
+        if self.plain {
+            return match urgency {
+                Urgency::Routine => None,
+                Urgency::Raised => Some(self.interval.max(SHORTEST_RAISED)),
+                Urgency::Suspicion => Some(self.interval),
+            };
         }
         let usual = urgency.interval(self.interval, self.side_effect);
         let rate = match (self.side_effect, urgency) {
@@ -189,9 +195,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn pace(interval: Duration, suspicion_only: bool) -> (watch::Sender<Urgency>, Pace) {
+    fn pace(interval: Duration, plain: bool) -> (watch::Sender<Urgency>, Pace) {
         let (sender, receiver) = watch::channel(Urgency::Routine);
-        let cadence = Cadence { suspicion_only, ..Cadence::every(interval) };
+        let cadence = Cadence { plain, ..Cadence::every(interval) };
         (sender, Pace::new(cadence, 0.5, fastrand::Rng::with_seed(1), receiver))
     }
 
@@ -307,12 +313,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_plain_probe_runs_under_suspicion_alone() {
+    async fn a_plain_probe_runs_only_where_evidence_is_wanted() {
         let (sender, mut pace) = pace(Duration::from_millis(200), true);
         assert_eq!(rounds(&mut pace, 100 * SECOND).await, 0);
         sender.send(Urgency::Suspicion).unwrap();
         assert!((50..=51).contains(&rounds(&mut pace, 10 * SECOND).await));
         sender.send(Urgency::Raised).unwrap();
+        assert!((9..=11).contains(&rounds(&mut pace, 10 * SECOND).await));
+        sender.send(Urgency::Routine).unwrap();
         assert_eq!(rounds(&mut pace, 100 * SECOND).await, 0);
     }
 

@@ -25,7 +25,7 @@ pub struct ServiceProbes {
     pub canary: Option<Pool>,
     /// As configured.
     pub probes: Vec<Arc<ProbeDefinition>>,
-    /// In their place where there are none, under suspicion alone.
+    /// Where evidence is wanted: GETs of the routes that none of them asks for.
     pub plain: Option<Arc<ProbeDefinition>>,
 }
 
@@ -57,28 +57,43 @@ impl ServiceProbes {
             .services
             .iter()
             .map(|service| {
+                let probes: Vec<Arc<ProbeDefinition>> = probes_of(service);
+                let plain = plain(&service.name, &settings.routes, &probes).map(Arc::new);
                 Ok(ServiceProbes {
                     service: service.name.as_str().into(),
                     stable: Pool::of(&service.stable)?,
                     canary: service.canary.as_ref().map(Pool::of).transpose()?,
-                    probes: probes_of(service),
-                    plain: plain(&service.name, &settings.routes).map(Arc::new),
+                    probes,
+                    plain,
                 })
             })
             .collect()
     }
 }
 
-/// `SERVICE-plain`: a GET of every route's path, as the upstream sees it, which must answer below
-/// 500. None without routes.
-fn plain(service: &str, routes: &[RouteSettings]) -> Option<ProbeDefinition> {
+/// `SERVICE-plain`: a GET of the path, as the upstream sees it, of every route that none of these probes asks
+/// for; it must answer below 500. None where no route is left.
+fn plain(
+    service: &str,
+    routes: &[RouteSettings],
+    probes: &[Arc<ProbeDefinition>],
+) -> Option<ProbeDefinition> {
+    let of_service = routes.iter().filter(|route| route.service() == Some(service));
+    let places: Vec<(Option<String>, String)> =
+        of_service.filter_map(|route| Some((host(route), route.plain_get()?))).collect();
+    let asked: Vec<usize> = probes
+        .iter()
+        .flat_map(|probe| probe.steps.iter())
+        .filter_map(|step| leads_to(step, &places))
+        .collect();
     let mut steps: Vec<Step> = Vec::new();
-    for route in routes.iter().filter(|route| route.service() == Some(service)) {
-        let Some(path) = route.plain_get() else { continue };
-        let host = host(route);
+    for (at, (host, path)) in places.iter().enumerate() {
+        if asked.contains(&at) {
+            continue;
+        }
         let name = format!("get {}{path}", host.as_deref().unwrap_or_default());
         if steps.len() < MOST_PLAIN_STEPS && steps.iter().all(|step| step.name != name) {
-            steps.push(plain_step(name, host, &path));
+            steps.push(plain_step(name, host.clone(), path));
         }
     }
     let definition = ProbeDefinition {
@@ -95,6 +110,18 @@ fn plain(service: &str, routes: &[RouteSettings]) -> Option<ProbeDefinition> {
         secrets: Vec::new(),
     };
     (!definition.steps.is_empty()).then_some(definition)
+}
+
+/// The place with the longest path that this step's begins with: the route that it takes, but for its host.
+fn leads_to(step: &Step, places: &[(Option<String>, String)]) -> Option<usize> {
+    let Action::Request { path: Template(path), .. } = &step.action else { return None };
+    let known = path.split(['?', '{']).next().unwrap_or_default();
+    let under = |prefix: &str| {
+        let rest = known.strip_prefix(prefix.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let taken = places.iter().enumerate().filter(|(_, (_, path))| under(path));
+    taken.max_by_key(|(_, (_, path))| path.len()).map(|(at, _)| at)
 }
 
 fn plain_step(name: String, host: Option<String>, path: &str) -> Step {
@@ -142,7 +169,7 @@ mod tests {
             route("shop", &[], "/"),
             route("shop", &["shop.test"], "/"),
         ];
-        let plain = plain("shop", &routes).unwrap();
+        let plain = plain("shop", &routes, &[]).unwrap();
         assert_eq!(&*plain.name, "shop-plain");
         let expected = ["get shop.test/", "get serinus-probe.wild.test/api", "get /"];
         assert_eq!(names(&plain), expected);
@@ -154,7 +181,7 @@ mod tests {
     #[test]
     fn a_service_of_many_routes_gets_a_bounded_plain_probe_and_one_of_none_gets_none() {
         let routes: Vec<_> = (0..50).map(|n| route("shop", &[], &format!("/r{n}"))).collect();
-        assert_eq!(plain("shop", &routes).unwrap().steps.len(), MOST_PLAIN_STEPS);
-        assert!(plain("other", &routes).is_none());
+        assert_eq!(plain("shop", &routes, &[]).unwrap().steps.len(), MOST_PLAIN_STEPS);
+        assert!(plain("other", &routes, &[]).is_none());
     }
 }

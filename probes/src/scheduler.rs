@@ -86,7 +86,7 @@ struct Task {
 #[derive(Clone)]
 struct Definition {
     probe: Arc<ProbeDefinition>,
-    /// Under suspicion alone.
+    /// Only where evidence is wanted.
     plain: bool,
 }
 
@@ -190,20 +190,20 @@ impl Scheduler {
         const GOLDEN: f64 = 0.618_033_988_749_895;
         self.offset = (self.offset + GOLDEN).fract();
         let offset = self.offset;
-        let Definition { probe, plain } = definition.clone();
-        let cadence = Cadence::of(&probe, plain);
+        let cadence = Cadence::of(&definition.probe, definition.plain);
         let mut pace =
             Pace::new(cadence, offset, self.generator.fork(), service.urgency.subscribe());
         let mut generator = self.generator.fork();
         // Which endpoint comes first differs from probe to probe.
         let mut turn = generator.usize(..1 << 16);
         let shared = service.shared.clone();
+        let what = definition.clone();
         let mut running = JoinSet::new();
         running.spawn(async move {
             let mut missed = Missed::default();
             while let Some(due) = pace.next().await {
                 missed.left_out += due.left_out;
-                if shared.round(&probe, turn, due, missed, &mut generator).await {
+                if shared.round(&what, turn, due, missed, &mut generator).await {
                     turn = turn.wrapping_add(1);
                     missed = Missed::default();
                 } else {
@@ -215,12 +215,11 @@ impl Scheduler {
     }
 }
 
-/// What runs for a service: its probes, or the plain one in their place.
+/// What runs for a service: its probes, and the plain one.
 fn definitions(service: &ServiceProbes) -> impl Iterator<Item = Definition> {
-    let plain = service.plain.iter().filter(|_| service.probes.is_empty());
     let probes =
         service.probes.iter().map(|probe| Definition { probe: probe.clone(), plain: false });
-    probes.chain(plain.map(|probe| Definition { probe: probe.clone(), plain: true }))
+    probes.chain(service.plain.iter().map(|probe| Definition { probe: probe.clone(), plain: true }))
 }
 
 /// Rounds that did not take place since the last one that did.
@@ -243,12 +242,13 @@ impl Shared {
     /// for it: what waits for long says nothing of the moment for which it was meant, and holds up others.
     async fn round(
         &self,
-        probe: &Arc<ProbeDefinition>,
+        definition: &Definition,
         turn: usize,
         due: Due,
         missed: Missed,
         generator: &mut fastrand::Rng,
     ) -> bool {
+        let (probe, plain) = (&definition.probe, definition.plain);
         let aim = lock(&self.aim).clone();
         let Ok(Ok(_place)) = timeout(due.patience, aim.places.acquire()).await else {
             return false;
@@ -304,6 +304,7 @@ impl Shared {
                 ProbeRound {
                     probe: probe.name.clone(),
                     results: Pair { stable: pair.stable.result(), canary: pair.canary.result() },
+                    plain,
                 },
             );
         }

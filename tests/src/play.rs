@@ -1,7 +1,7 @@
 //! A simulated release in a simulated world, second by second.
 
 use crate::simulation::{SimulatedService, Simulation};
-use serinus_models::world::{Scenario, ServiceShape, World};
+use serinus_models::world::{ProbeRates, Scenario, ServiceShape, World};
 use serinus_models::{Exposure, Predictor};
 use serinus_rollout::{Phase, RolloutPolicy, Stage, Urgency};
 use serinus_routing::Weight;
@@ -31,12 +31,12 @@ pub fn shipped() -> Option<Arc<Predictor>> {
     Some(Arc::new(Predictor::shipped().expect("the shipped model")))
 }
 
-/// Rounds per second over all probes, as the edge would run them.
-fn probe_rate(simulation: &Simulation, name: &str) -> f64 {
+/// As the edge would run the probes.
+fn probe_rates(simulation: &Simulation, name: &str) -> ProbeRates {
     match simulation.urgency(name) {
-        Urgency::Routine => 0.5,
-        Urgency::Raised => 2.0,
-        Urgency::Suspicion => 5.0,
+        Urgency::Routine => ProbeRates::own(0.5),
+        Urgency::Raised => ProbeRates { own: 2.0, plain: 1.0 },
+        Urgency::Suspicion => ProbeRates { own: 5.0, plain: 5.0 },
     }
 }
 
@@ -47,7 +47,7 @@ pub fn see(simulation: &mut Simulation, name: &str, world: &mut World, span: Dur
         weight: simulation.weight(name).ratio(),
         withdrawn: status.withdrawn || status.phase == Phase::RolledBack,
     };
-    let tick = world.tick(span, exposure, probe_rate(simulation, name));
+    let tick = world.tick(span, exposure, probe_rates(simulation, name));
     simulation.observe(name, tick);
 }
 

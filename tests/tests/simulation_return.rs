@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serinus_models::Exposure;
-use serinus_models::world::{Scenario, World};
+use serinus_models::world::{ProbeRates, Scenario, World};
 use serinus_rollout::{Command, OnAnomaly, Phase, Record, RecordKind, RolloutPolicy};
 use serinus_routing::Weight;
 use serinus_tests::play::{
@@ -262,7 +262,7 @@ fn blips(seed: u64, period: u64, policy: RolloutPolicy) -> (Simulation, u64) {
             let onset = world.fault().map_or(Duration::ZERO, |(begins, _)| begins);
             let nobody = Exposure { weight: 0.0, withdrawn: true };
             for _ in 0..onset.as_secs() {
-                world.tick(SECOND, nobody, 0.0);
+                world.tick(SECOND, nobody, ProbeRates::NONE);
             }
         }
         second(&mut simulation, &mut world);

@@ -57,6 +57,8 @@ pub struct BaselineProfile {
     pub failures: Rate,
     /// CPU seconds per request.
     pub cpu: Trend,
+    /// Bytes over the network per request.
+    pub network: Trend,
     /// Resident bytes.
     pub memory: Trend,
     /// Response body bytes per request.
@@ -117,6 +119,9 @@ impl BaselineProfile {
     }
 
     fn learn_resources(&mut self, resources: &Pair<Resources>, span: Duration) {
+        if let Some(bytes) = resources.stable.network_bytes_per_request {
+            self.network.add(bytes, span);
+        }
         if let Some(cpu) = resources.stable.cpu_seconds_per_request {
             self.cpu.add(cpu, span);
         }

@@ -19,21 +19,28 @@ use strand::Rules;
 use stratum::Stratum;
 use stream::{LIVE_EVENTS, PROBE_EVENTS, Stream, live_counts, probe_counts};
 
-/// How a live event's counts are indexed: failures first, the slow ones of the 90th percentile here.
+/// How a live event's counts are indexed: failures, the slow ones of the 90th percentile.
+const FAILURE: usize = 0;
 pub(crate) const SLOW: usize = 4;
 
-/// Share of the stake on each live event, in the order of [`LIVE_EVENTS`]: failures matter most and
-/// are looked for first; the rest is shared out over client errors and latency.
-const LIVE_SHARES: [f64; LIVE_EVENTS.len()] = [0.50, 0.03, 0.02, 0.03, 0.04, 0.04, 0.01, 0.06];
-/// The same for probes: failures, slowness.
-const PROBE_SHARES: [f64; PROBE_EVENTS.len()] = [0.22, 0.05];
+/// Shares of the stake, by event in the order of [`LIVE_EVENTS`] and [`PROBE_EVENTS`]: failures matter most and are
+/// looked for first; the rest is shared out over client errors and latency. They sum to 1.
+///
+/// On all routes together; failures of probes go in there, too: where users are few or none, both
+/// together say what neither says alone, and where probes do not fail they take nothing away.
+const TOGETHER: [f64; LIVE_EVENTS.len()] = [0.43, 0.018, 0.012, 0.018, 0.024, 0.024, 0.006, 0.036];
+/// On each route by itself, shared out over them.
+const BY_ROUTE: [f64; LIVE_EVENTS.len()] = [0.20, 0.012, 0.008, 0.012, 0.016, 0.016, 0.004, 0.024];
+/// On all probes together, on each by itself; and how much an event of theirs weighs beside one of users.
+const ALL_PROBES: [f64; PROBE_EVENTS.len()] = [0.0, 0.012, 0.018];
+const BY_PROBE: [f64; PROBE_EVENTS.len()] = [0.09, 0.008, 0.012];
+const WEIGHT_OF_PROBES: [f64; PROBE_EVENTS.len()] = [0.22, 0.02, 0.03];
 
-/// Share of an event's stake on all routes (or probes) together; the rest is shared out over them.
-const TOGETHER: f64 = 0.6;
-
-/// Names of the streams that take all routes, all probes together.
-const ALL_ROUTES: &str = "all routes";
-const ALL_PROBES: &str = "all probes";
+/// Name of the stream that takes all routes together, and of that of all probes.
+const EVERYWHERE: &str = "all routes";
+/// The former, of failures, where there are probes.
+const WITH_PROBES: &str = "all routes and probes";
+const EVERY_PROBE: &str = "all probes";
 
 /// A latency in microseconds that the canary may have where stable has `micros`: `margin` times as
 /// long, and in any case a millisecond more. Without it a release a few percent slower, which is
@@ -70,11 +77,11 @@ impl Detector {
     pub(crate) fn new(now: Timestamp, margin: f64) -> Self {
         Detector {
             latest: now,
-            all_routes: Stream::new(Arc::from(ALL_ROUTES), &LIVE_EVENTS, now),
+            all_routes: Stream::new(Arc::from(EVERYWHERE), &LIVE_EVENTS, now),
             routes: Vec::new(),
             strata: Vec::new(),
             exposure: Exposure { weight: 0.0, withdrawn: false },
-            all_probes: Stream::new(Arc::from(ALL_PROBES), &PROBE_EVENTS, now),
+            all_probes: Stream::new(Arc::from(EVERY_PROBE), &PROBE_EVENTS, now),
             probes: Vec::new(),
             margin,
         }
@@ -99,6 +106,7 @@ impl Detector {
         let rules = Rules { now, margin: self.margin, horizon: settings.horizon };
         self.observe_live(rules, tick, baseline, exposure, &mut counts);
         self.observe_probes(rules, tick, baseline, &mut counts);
+        self.all_routes.close_tick(rules);
         counts
     }
 
@@ -146,7 +154,6 @@ impl Detector {
         }
         self.end_strata(rules, baseline, |stratum| historical || stratum.is_over(rules.now));
         self.routes.iter_mut().for_each(|stream| stream.close_tick(rules));
-        self.all_routes.close_tick(rules);
     }
 
     /// Judges the strata that are `over`.
@@ -189,9 +196,8 @@ impl Detector {
         self.all_probes.next_tick();
         self.probes.iter_mut().for_each(Stream::next_tick);
         for round in &tick.probes {
-            let threshold =
-                baseline.probe(&round.probe).and_then(|usual| usual.latency.threshold(1));
-            let seen = probe_counts(round, threshold, rules.margin);
+            let usual = baseline.probe(&round.probe).map(|usual| &usual.latency);
+            let seen = probe_counts(round, usual, rules.margin);
             for (sum, seen) in counts.probe.iter_mut().zip(seen) {
                 sum.stable.add(seen.stable);
                 sum.canary.add(seen.canary);
@@ -204,6 +210,7 @@ impl Detector {
             }
             self.all_probes.see(&seen);
             self.all_probes.end(&seen, &ratios);
+            self.all_routes.end_of(FAILURE, &seen[0], &ratios[0]);
         }
         self.probes.iter_mut().for_each(|stream| stream.close_tick(rules));
         self.all_probes.close_tick(rules);
@@ -211,8 +218,11 @@ impl Detector {
 
     /// The e-value now.
     pub(crate) fn e_value(&self) -> f64 {
-        let live = mixed(&self.all_routes, &self.routes, &LIVE_SHARES, self.margin);
-        let probe = mixed(&self.all_probes, &self.probes, &PROBE_SHARES, self.margin);
+        let margin = self.margin;
+        let live =
+            gain(&self.all_routes, &TOGETHER, margin) + of_each(&self.routes, &BY_ROUTE, margin);
+        let probe =
+            gain(&self.all_probes, &ALL_PROBES, margin) + of_each(&self.probes, &BY_PROBE, margin);
         // What no process has of the stake stays where it was: at 1.
         (1.0 + live + probe).max(0.0)
     }
@@ -220,21 +230,31 @@ impl Detector {
     /// The strongest events, strongest first, at most `count`.
     pub(crate) fn strongest(&self, count: usize) -> Vec<EventEvidence> {
         let mut found: Vec<(f64, EventEvidence)> = Vec::new();
-        // With one route "all routes" would say the same thing twice.
-        let wide_routes = (self.routes.len() > 1).then_some((&self.all_routes, 0.5));
+        // With one route and no probes "all routes" would say the same thing twice.
+        let several = self.routes.len() + self.probes.len() > 1;
+        let wide_routes = several.then_some((&self.all_routes, 0.5));
         let wide_probes = (self.probes.len() > 1).then_some((&self.all_probes, 0.5));
         // The route that fails is named, unless all together explain it twice as well.
         let alone = |stream| (stream, 1.0);
         for (stream, rank) in self.routes.iter().map(alone).chain(wide_routes) {
-            stream.evidence(&LIVE_EVENTS, &LIVE_SHARES, rank, self.margin, &mut found);
+            stream.evidence(&LIVE_EVENTS, &TOGETHER, rank, self.margin, &mut found);
         }
         let alone = |stream| (stream, 1.0);
         for (stream, rank) in self.probes.iter().map(alone).chain(wide_probes) {
-            stream.evidence(&PROBE_EVENTS, &PROBE_SHARES, rank, self.margin, &mut found);
+            stream.evidence(&PROBE_EVENTS, &WEIGHT_OF_PROBES, rank, self.margin, &mut found);
         }
         found.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         found.truncate(count);
-        found.into_iter().map(|(_, evidence)| evidence).collect()
+        let named = |(_, mut evidence): (f64, EventEvidence)| {
+            if evidence.event == Event::Failure
+                && *evidence.stream == *EVERYWHERE
+                && !self.probes.is_empty()
+            {
+                evidence.stream = Arc::from(WITH_PROBES);
+            }
+            evidence
+        };
+        found.into_iter().map(named).collect()
     }
 
     /// The counts of one event in the last tick.
@@ -270,15 +290,9 @@ fn position<const N: usize>(streams: &[Stream<N>], name: &str) -> Option<usize> 
     streams.iter().position(|stream| *stream.name == *name)
 }
 
-/// What all streams together and each by itself have won over their stakes.
-fn mixed<const N: usize>(
-    all: &Stream<N>,
-    each: &[Stream<N>],
-    shares: &[f64; N],
-    margin: f64,
-) -> f64 {
-    let each = each.iter().map(|stream| stream.share * gain(stream, shares, margin)).sum::<f64>();
-    TOGETHER * gain(all, shares, margin) + (1.0 - TOGETHER) * each
+/// What these streams, each by itself, have won over their stakes.
+fn of_each<const N: usize>(streams: &[Stream<N>], shares: &[f64; N], margin: f64) -> f64 {
+    streams.iter().map(|stream| stream.share * gain(stream, shares, margin)).sum()
 }
 
 /// What the events of a stream have won over their stakes.

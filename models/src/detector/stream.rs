@@ -2,7 +2,7 @@
 
 use super::strand::{Rules, Strand};
 use super::tolerated;
-use crate::baseline::{Clumping, LIMITS, RouteBaseline, THRESHOLDS};
+use crate::baseline::{Clumping, LIMITS, LatencyProfile, RouteBaseline, THRESHOLDS};
 use crate::evaluation::{Event, EventEvidence};
 use crate::kernel::{Count, LogRatios};
 use crate::outcome::Outcome;
@@ -25,7 +25,10 @@ pub(super) const LIVE_EVENTS: [Event; 8] = [
 const FIRST_SLOW: usize = 2;
 
 /// The events of probe rounds.
-pub(super) const PROBE_EVENTS: [Event; 2] = [Event::ProbeFailure, Event::ProbeSlower];
+pub(super) const PROBE_EVENTS: [Event; 3] =
+    [Event::ProbeFailure, Event::ProbeSlower, Event::ProbeMuchSlower];
+/// At which of stable's quantiles a round is slow: the upper quartile, the 99th percentile.
+const SLOW_ROUNDS: [usize; 2] = [1, 3];
 
 /// The strands of one route or probe, or of all together.
 #[derive(Debug, Clone)]
@@ -54,6 +57,13 @@ impl<const N: usize> Stream<N> {
     /// Adds a stratum that ended in this tick.
     pub(super) fn end(&mut self, counts: &[Pair<Count>; N], ratios: &[LogRatios; N]) {
         for ((strand, counts), ratios) in self.strands.iter_mut().zip(counts).zip(ratios) {
+            strand.end(counts, ratios);
+        }
+    }
+
+    /// The same of one event alone, from elsewhere.
+    pub(super) fn end_of(&mut self, event: usize, counts: &Pair<Count>, ratios: &LogRatios) {
+        if let Some(strand) = self.strands.get_mut(event) {
             strand.end(counts, ratios);
         }
     }
@@ -145,7 +155,7 @@ pub(super) fn live_counts(
 /// Counts the events of one round: a pair.
 pub(super) fn probe_counts(
     round: &ProbeRound,
-    threshold: Option<u64>,
+    usual: Option<&LatencyProfile>,
     margin: f64,
 ) -> [Pair<Count>; PROBE_EVENTS.len()] {
     let (stable, canary) = (&round.results.stable, &round.results.canary);
@@ -155,14 +165,16 @@ pub(super) fn probe_counts(
         canary: one(canary.outcome != Outcome::Ok),
     };
     let both_answered = failed.stable.hits == 0 && failed.canary.hits == 0;
-    let slow = match threshold {
-        Some(threshold) if both_answered => Pair {
-            stable: one(stable.micros > threshold),
-            canary: one(canary.micros > tolerated(threshold, margin)),
-        },
-        _ => Pair::default(),
-    };
-    [failed, slow]
+    let [slow, slower] = SLOW_ROUNDS.map(|at| {
+        match usual.and_then(|usual| usual.threshold(at)).filter(|_| both_answered) {
+            Some(threshold) => Pair {
+                stable: one(stable.micros > threshold),
+                canary: one(canary.micros > tolerated(threshold, margin)),
+            },
+            None => Pair::default(),
+        }
+    });
+    [failed, slow, slower]
 }
 
 /// Canary against stable in the same round.

@@ -51,14 +51,15 @@ fn watch(ticks: impl Iterator<Item = ServiceTick>) -> Detector {
 
 #[test]
 fn stakes_sum_to_at_most_one() {
-    let all = LIVE_SHARES.iter().chain(&PROBE_SHARES).sum::<f64>();
+    let live = TOGETHER.iter().chain(&BY_ROUTE).sum::<f64>();
+    let all = live + ALL_PROBES.iter().chain(&BY_PROBE).sum::<f64>();
     assert!(all <= 1.0 + 1e-12, "{all}");
 }
 
 proptest! {
     #[test]
     fn routes_share_at_most_the_whole_however_they_appear(batches in proptest::collection::vec(1usize..6, 1..20)) {
-        let mut streams: Vec<Stream<2>> = Vec::new();
+        let mut streams: Vec<Stream<3>> = Vec::new();
         for batch in batches {
             let known = streams.len();
             let kept: Vec<f64> = streams.iter().map(|stream| stream.share).collect();
@@ -111,6 +112,7 @@ fn twenty_rounds_that_fail_on_the_canary_alone_are_an_anomaly_and_shared_ones_no
             stable: ProbeResult { outcome: stable, micros: 9_000 },
             canary: ProbeResult { outcome: canary, micros: 9_000 },
         },
+        plain: false,
     };
     let rounds = |stable, canary| {
         watch((0..20).map(move |_| ServiceTick {

@@ -29,26 +29,32 @@ pub(super) fn seen_in(tick: &ServiceTick, counts: &TickCounts) -> Seen {
     seen
 }
 
+/// Of stable's usual quantiles ([`THRESHOLDS`]), those that probe rounds are held against after an alarm.
+pub(super) const P90: usize = 2;
+pub(super) const P99: usize = 3;
+
 /// What probe rounds say of the canary alone, and of stable alone; a round that shows the same on
-/// both is shared and says nothing. With `slow`, a slow answer counts like a failed one, held
+/// both is shared and says nothing. With `slow`, one of stable's quantiles, an answer beyond it counts like a failed one, held
 /// against the same limit on both sides.
 pub(super) fn probe_looks(
     rounds: &[ProbeRound],
     baseline: &BaselineProfile,
     margin: f64,
-    slow: bool,
+    slow: Option<usize>,
 ) -> (Look, Count) {
     let (mut look, mut stable) = (Look::default(), Count::default());
     for round in rounds {
-        let threshold = baseline.probe(&round.probe).and_then(|usual| usual.latency.threshold(2));
-        let limit = threshold.filter(|_| slow).map(|usual| tolerated(usual, margin));
+        let usual = baseline.probe(&round.probe).map(|usual| &usual.latency);
+        let limit = slow
+            .and_then(|at| usual?.threshold(at).or_else(|| usual?.threshold(P90)))
+            .map(|usual| tolerated(usual, margin));
         let is_bad = |result: &ProbeResult| {
             result.outcome != Outcome::Ok || limit.is_some_and(|limit| result.micros > limit)
         };
         let any_failed = [&round.results.stable, &round.results.canary]
             .iter()
             .any(|result| result.outcome != Outcome::Ok);
-        if slow && limit.is_none() && !any_failed {
+        if slow.is_some() && limit.is_none() && !any_failed {
             continue;
         }
         match (is_bad(&round.results.stable), is_bad(&round.results.canary)) {
@@ -75,7 +81,9 @@ pub(super) fn usual_rate(baseline: &BaselineProfile, fired: &EventEvidence) -> O
         Event::SlowerThanP90 => Some(1.0 - THRESHOLDS[2]),
         Event::SlowerThanP99 => Some(1.0 - THRESHOLDS[3]),
         Event::SlowerThanP999 => Some(1.0 - THRESHOLDS[4]),
-        Event::MuchSlower | Event::ProbeFailure | Event::ProbeSlower => None,
+        Event::MuchSlower | Event::ProbeFailure | Event::ProbeSlower | Event::ProbeMuchSlower => {
+            None
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::episode::{Episode, Open, Watched};
 use crate::evaluate::{evaluate_deployment, is_failing_too, outage_above};
 use crate::evaluation::{Evaluation, Event, EventEvidence};
 use crate::evidence::{CanaryEvidence, Suspicion};
-use crate::features::{FeatureVector, View, cpu_ratio, extract};
+use crate::features::{FeatureVector, View, extract, ratio};
 use crate::guard::Guard;
 
 use crate::kernel::Count;
@@ -17,13 +17,13 @@ use crate::label::LabelEvidence;
 
 use crate::outcome::OutcomeCounts;
 use crate::patience::patience;
-use crate::persistence::{Persistence, is_about_time};
+use crate::persistence::{Persistence, is_about_the_slowest, is_about_time};
 use crate::predictor::Predictor;
 use crate::sample::{Pair, ServiceTick};
 use crate::settings::{EvaluationSettings, Exposure};
 use crate::time::Timestamp;
 use crate::window::{LatencyWindow, Recent, Seen, excess};
-use looks::{probe_looks, quantiles, seen_in, usual_count, usual_rate};
+use looks::{P90, P99, probe_looks, quantiles, seen_in, usual_count, usual_rate};
 use std::time::Duration;
 
 /// Episodes that wait for their label at the same time; older ones are given up.
@@ -49,6 +49,7 @@ pub struct Evaluator {
     live_latency: Pair<LatencyWindow>,
     probe_latency: Pair<LatencyWindow>,
     cpu: Trend,
+    network: Trend,
     memory: Trend,
     guard: Guard,
     exposure: Exposure,
@@ -78,6 +79,7 @@ impl Evaluator {
             live_latency: window(),
             probe_latency: window(),
             cpu: Trend::default(),
+            network: Trend::default(),
             memory: Trend::default(),
             guard: Guard::default(),
             exposure: Exposure { weight: 0.0, withdrawn: false },
@@ -111,7 +113,8 @@ impl Evaluator {
         self.take_latencies(now, tick);
         self.take_resources(tick);
         self.guard.take(now, &tick.resources);
-        self.seen_in_stage += seen.failures().canary.trials;
+        let plain = tick.probes.iter().filter(|round| round.plain).count() as u64;
+        self.seen_in_stage += seen.failures().canary.trials - plain;
         self.follow(now, tick, &seen);
         if is_failing_too(told(self.recent.sum(now, 10).failures()), &self.baseline)
             || self.open.as_ref().is_some_and(Open::is_shared)
@@ -147,6 +150,9 @@ impl Evaluator {
 
     fn take_resources(&mut self, tick: &ServiceTick) {
         let span = Duration::from_millis(tick.span_ms);
+        if let Some(bytes) = tick.resources.canary.network_bytes_per_request {
+            self.network.add(bytes, span);
+        }
         if let Some(cpu) = tick.resources.canary.cpu_seconds_per_request {
             self.cpu.add(cpu, span);
         }
@@ -158,8 +164,13 @@ impl Evaluator {
     /// Moves the tests on that run after an alarm: is it still there, and what was it.
     fn follow(&mut self, now: Timestamp, tick: &ServiceTick, seen: &Seen) {
         let (baseline, margin) = (&self.baseline, self.settings.margin);
-        let looks = [false, true].map(|slow| probe_looks(&tick.probes, baseline, margin, slow));
-        let look_of = |event: Event| looks[usize::from(is_about_time(event))];
+        let look_at = |slow| probe_looks(&tick.probes, baseline, margin, slow);
+        let looks = [None, Some(P90), Some(P99)].map(look_at);
+        let look_of = |event: Event| match event {
+            _ if is_about_the_slowest(event) => looks[2],
+            _ if is_about_time(event) => looks[1],
+            _ => looks[0],
+        };
         let live_of = |fired: &EventEvidence| {
             let mut counts = self.detector.last_tick(&fired.stream, fired.event);
             if counts.stable.trials == 0 {
@@ -215,7 +226,11 @@ impl Evaluator {
 
     fn alarm(&mut self, now: Timestamp) {
         let Some(fired) = self.detector.strongest(1).pop() else { return };
-        let on_users = !matches!(fired.event, Event::ProbeFailure | Event::ProbeSlower);
+        let on_users = self.is_exposed()
+            && !matches!(
+                fired.event,
+                Event::ProbeFailure | Event::ProbeSlower | Event::ProbeMuchSlower
+            );
         for before in
             self.watched.iter_mut().filter(|watched| watched.episode.returned_at.is_some())
         {
@@ -227,7 +242,7 @@ impl Evaluator {
             self.settings.label_window,
             outage_above(&self.baseline),
         );
-        evidence.cpu_ratio = cpu_ratio(&self.cpu, &self.baseline);
+        evidence.cpu_ratio = ratio(&self.cpu, &self.baseline.cpu);
         let mut open = Open::new(now, fired.clone());
         if self.historical && on_users {
             let usual = usual_rate(&self.baseline, &fired).unwrap_or_default();
@@ -324,6 +339,7 @@ impl Evaluator {
             open,
             baseline: &self.baseline,
             cpu: &self.cpu,
+            network: &self.network,
             memory: &self.memory,
             e_value: self.detector.e_value(),
             routes_affected: self.detector.routes_affected(),

@@ -26,8 +26,9 @@ pub(crate) struct View<'a> {
     pub(crate) course: &'a Course,
     pub(crate) open: &'a Open,
     pub(crate) baseline: &'a BaselineProfile,
-    /// The canary's CPU seconds per request and resident bytes.
+    /// The canary's CPU seconds and network bytes per request, and its resident bytes.
     pub(crate) cpu: &'a Trend,
+    pub(crate) network: &'a Trend,
     pub(crate) memory: &'a Trend,
     pub(crate) e_value: f64,
     pub(crate) routes_affected: Option<f64>,
@@ -71,7 +72,8 @@ pub(crate) fn extract(view: &View) -> FeatureVector {
         stable_drift(view, &lately),
         share_of(minute, &[Outcome::ConnectError, Outcome::Reset]),
         share_of(minute, &[Outcome::Timeout]),
-        cpu_ratio(view.cpu, view.baseline).map(libm::log),
+        ratio(view.cpu, &view.baseline.cpu).map(libm::log),
+        ratio(view.network, &view.baseline.network).map(libm::log),
         memory_slope(view.memory),
         Some(libm::log1p(f64::from(restarts))),
         Some(libm::log(age.max(1.0))),
@@ -127,9 +129,9 @@ fn ended_in(outcomes: OutcomeCounts, classes: &[Outcome]) -> Option<f64> {
     (outcomes.total() > 0).then(|| of as f64 / outcomes.total() as f64)
 }
 
-/// The canary's CPU per request, lately, against stable's usual.
-pub(crate) fn cpu_ratio(canary: &Trend, baseline: &BaselineProfile) -> Option<f64> {
-    let (canary, stable) = (canary.usual().map(|_| canary.level)?, baseline.cpu.usual()?);
+/// The canary's level, lately, against stable's usual.
+pub(crate) fn ratio(canary: &Trend, stable: &Trend) -> Option<f64> {
+    let (canary, stable) = (canary.usual().map(|_| canary.level)?, stable.usual()?);
     (canary > 0.0 && stable > 0.0).then(|| canary / stable)
 }
 

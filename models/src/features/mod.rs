@@ -2,7 +2,7 @@
 
 mod extract;
 
-pub(crate) use extract::{View, cpu_ratio, extract};
+pub(crate) use extract::{View, extract, ratio};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub type FeatureName = &'static str;
 
 /// Number of features.
-pub const FEATURE_COUNT: usize = 30;
+pub const FEATURE_COUNT: usize = 31;
 
 /// Names in the order of [`FeatureVector`]. "Recent" is the last 10 seconds, over live traffic and
 /// probes; an "excess" is the canary's rate minus stable's at the same time, -1 to 1.
@@ -39,6 +39,7 @@ pub const FEATURES: [FeatureName; FEATURE_COUNT] = [
     "unreachable_share", // connect errors and resets among the canary's failures of the last minute
     "timeout_share", // timeouts among them
     "cpu_ratio",   // ln(canary's CPU per request / stable's)
+    "network_ratio", // ln(canary's network bytes per request / stable's)
     "memory_slope", // relative growth of the canary's memory, per minute
     "restarts",    // ln(1 + process starts of the canary in the last two minutes)
     "ln_age",      // ln(seconds since the deployment)
@@ -73,6 +74,7 @@ const WORDS: [&str; FEATURE_COUNT] = [
     "connections refused or reset",
     "timeouts",
     "CPU per request against stable",
+    "network bytes per request against stable",
     "growth of memory",
     "process restarts",
     "the age of the deployment",

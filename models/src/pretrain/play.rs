@@ -4,11 +4,11 @@ use crate::evaluator::Evaluator;
 use crate::features::FeatureVector;
 use crate::settings::{EvaluationSettings, Exposure};
 use crate::time::Timestamp;
-use crate::world::World;
+use crate::world::{ProbeRates, World};
 use std::time::Duration;
 
-/// Probe rounds per second while something is suspected.
-const RAISED_PROBES: f64 = 5.0;
+/// Probe rounds while something is suspected.
+const SUSPICION: ProbeRates = ProbeRates { own: 5.0, plain: 5.0 };
 /// For how long after the alarm it is looked at.
 const WATCHED: Duration = Duration::from_secs(300);
 /// For how long an alarm is waited for after the fault began, and after it ended.
@@ -55,7 +55,8 @@ pub fn play(mut world: World, age: Duration, hasty: bool) -> Vec<Look> {
     let start = Timestamp(1_700_000_000_000);
     let mut evaluator = Evaluator::new(settings(), start);
     let begun = start + age;
-    let (weight, routine) = (world.service().weight, world.service().probe_rate);
+    let weight = world.service().weight;
+    let routine = ProbeRates::own(world.service().probe_rate);
     let (fault, ends) = world.fault().unwrap_or_default();
     let give_up = ends.map_or(Duration::MAX, |ends| ends + PATIENCE_AFTER).min(fault + PATIENCE);
 
@@ -65,8 +66,8 @@ pub fn play(mut world: World, age: Duration, hasty: bool) -> Vec<Look> {
         let since_alarm = alarm.map(|at| world.elapsed() - at);
         let early = hasty && since_alarm.is_none_or(|since| since < Duration::from_secs(5));
         let exposure = Exposure { weight, withdrawn: alarm.is_some() };
-        let probe_rate = if alarm.is_some() { RAISED_PROBES } else { routine };
-        let tick = world.tick(if early { EARLY_LOOK } else { LOOK }, exposure, probe_rate);
+        let rates = if alarm.is_some() { SUSPICION } else { routine };
+        let tick = world.tick(if early { EARLY_LOOK } else { LOOK }, exposure, rates);
         let elapsed = world.elapsed();
         let now = begun + elapsed;
         evaluator.observe(now, &tick, exposure);

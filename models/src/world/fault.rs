@@ -54,6 +54,8 @@ pub struct Effect {
     pub wrong: f64,
     /// Factor on the CPU time per request.
     pub cpu: f64,
+    /// Factor on the bytes over the network per request.
+    pub network: f64,
     /// Growth of memory per minute, relative to what it was.
     pub memory_per_minute: f64,
     /// The process starts anew whenever the fault's strength falls from full.
@@ -70,6 +72,7 @@ impl Effect {
         latency: None,
         wrong: 0.0,
         cpu: 1.0,
+        network: 1.0,
         memory_per_minute: 0.0,
         restarts: false,
     };

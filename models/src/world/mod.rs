@@ -25,6 +25,7 @@ mod traffic;
 pub use fault::{Course, Effect, Fault, Reach};
 pub use harm::{Harm, Severity};
 pub use latency::{Latency, LogNormal};
+pub use probing::ProbeRates;
 pub use scenario::{Scenario, ScenarioError};
 pub use service::ServiceShape;
 
@@ -32,6 +33,7 @@ use crate::sample::{LiveSample, Pair, ProbeResult, Sample, ServiceTick};
 use crate::settings::Exposure;
 use dice::Dice;
 use harm::Toll;
+use probing::Turns;
 use requests::Waiting;
 use spread::{Spreads, Tray};
 use std::sync::Arc;
@@ -93,9 +95,8 @@ pub struct World {
     tray: Tray,
     /// Probe rounds that still run, with the time at which both sides will have ended.
     rounds: Vec<(u64, usize, Pair<ProbeResult>)>,
-    /// Rounds that are due, as a fraction.
-    due_rounds: f64,
-    next_probe: usize,
+    own_turns: Turns,
+    plain_turns: Turns,
     /// Growth of memory since the start of the process, relative to what it was.
     memory_growth: Pair<f64>,
     /// What little traffic does to the canary's CPU per request: fixed costs shared by few requests,
@@ -141,8 +142,8 @@ impl World {
             now_ms: 0,
             waiting: vec![],
             rounds: vec![],
-            due_rounds: 0.0,
-            next_probe: 0,
+            own_turns: Turns::default(),
+            plain_turns: Turns::default(),
             memory_growth: Pair::default(),
             toll: Toll::new(dice.apart()),
             dice,
@@ -198,9 +199,9 @@ impl World {
         Duration::from_millis(self.now_ms)
     }
 
-    /// Lets `span` pass and tells what was seen meanwhile. `exposure` holds for the whole span;
-    /// `probe_rate` is rounds per second, over all probes (each at most one at a time).
-    pub fn tick(&mut self, span: Duration, exposure: Exposure, probe_rate: f64) -> ServiceTick {
+    /// Lets `span` pass and tells what was seen meanwhile. `exposure` and `rates` hold for
+    /// the whole span.
+    pub fn tick(&mut self, span: Duration, exposure: Exposure, rates: ProbeRates) -> ServiceTick {
         let from = self.now_ms;
         self.now_ms += span.as_millis() as u64;
         let weight = if exposure.withdrawn { 0.0 } else { exposure.weight.clamp(0.0, 1.0) };
@@ -230,7 +231,7 @@ impl World {
                 live.push(LiveSample { route: name, samples: Pair { stable, canary } });
             }
         }
-        self.start_probes(from, span, probe_rate, canary_load);
+        self.start_probes(from, span, rates, canary_load);
         ServiceTick {
             span_ms: self.now_ms - from,
             live,

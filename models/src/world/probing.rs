@@ -10,17 +10,74 @@ use std::time::Duration;
 /// When a probe gives up on an answer, in milliseconds.
 const PROBE_TIMEOUT_MS: u64 = 5000;
 
+/// How often probes run, in rounds per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ProbeRates {
+    /// Over all of the service's own probes, each at most one at a time.
+    pub own: f64,
+    /// Of the plain GETs of routes that none of them asks for.
+    pub plain: f64,
+}
+
+impl ProbeRates {
+    /// None at all.
+    pub const NONE: ProbeRates = ProbeRates::own(0.0);
+
+    /// Of own probes alone.
+    pub const fn own(per_second: f64) -> ProbeRates {
+        ProbeRates { own: per_second, plain: 0.0 }
+    }
+}
+
+/// Rounds that are due, as a fraction, of probes that take turns.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Turns {
+    due: f64,
+    next: usize,
+}
+
+impl Turns {
+    /// How many rounds start in a span. One that could not start because its probe was busy is not made up for.
+    fn starts(&mut self, rate: f64, span: Duration) -> u64 {
+        self.due = self.due.min(1.0) + rate * span.as_secs_f64();
+        let starts = self.due as u64;
+        self.due -= starts as f64;
+        starts
+    }
+
+    /// Whose turn it is, of so many.
+    fn next(&mut self, probes: usize) -> usize {
+        let turn = self.next % probes;
+        self.next += 1;
+        turn
+    }
+}
+
 impl World {
     /// Starts the rounds that are due in the span that began at `from` milliseconds.
-    pub(super) fn start_probes(&mut self, from: u64, span: Duration, rate: f64, canary_load: f64) {
-        let probes = self.service.probes.len();
-        // A round that could not start because its probe was busy is not made up for.
-        self.due_rounds = self.due_rounds.min(1.0) + rate * span.as_secs_f64();
-        let starts = self.due_rounds as u64;
-        self.due_rounds -= starts as f64;
-        for n in 0..starts {
-            let probe = self.next_probe % probes;
-            self.next_probe += 1;
+    pub(super) fn start_probes(
+        &mut self,
+        from: u64,
+        span: Duration,
+        rates: ProbeRates,
+        canary_load: f64,
+    ) {
+        let own = self.service.probes.len();
+        if own > 0 {
+            let starts = self.own_turns.starts(rates.own, span);
+            let turns = (0..starts).map(|_| self.own_turns.next(own)).collect();
+            self.start_rounds(from, turns, canary_load);
+        }
+        if !self.service.plain_routes.is_empty() {
+            let starts = self.plain_turns.starts(rates.plain, span);
+            self.start_rounds(from, vec![own; starts as usize], canary_load);
+        }
+    }
+
+    /// Starts a round of each of these probes, evenly over the span; the one after the last is the plain one.
+    fn start_rounds(&mut self, from: u64, turns: Vec<usize>, canary_load: f64) {
+        let starts = turns.len() as u64;
+        for (n, probe) in (0..).zip(turns) {
             let start_ms = from + (self.now_ms - from) * n / starts;
             if self.rounds.iter().any(|(due, running, _)| *running == probe && *due > start_ms) {
                 continue;
@@ -40,8 +97,10 @@ impl World {
     fn probe(&mut self, probe: usize, variant: Variant, at: f64, canary_load: f64) -> ProbeResult {
         let limit = PROBE_TIMEOUT_MS * 1000;
         let mut micros = 0;
-        for step in 0..self.service.probes[probe].len() {
-            let route = self.service.probes[probe][step];
+        let steps = self.service.probe_steps(probe).len();
+        let asserts = self.service.probes_assert && probe < self.service.probes.len();
+        for step in 0..steps {
+            let route = self.service.probe_steps(probe)[step];
             let condition = self.condition(route, variant, at, canary_load);
             if let Some(outcome) = self.step_fails(&condition) {
                 let after = match outcome {
@@ -51,7 +110,7 @@ impl World {
                 return ProbeResult { outcome, micros: after.min(limit) };
             }
             micros += self.one_answered_after(route, &condition);
-            if self.service.probes_assert && self.dice.chance(condition.wrong) {
+            if asserts && self.dice.chance(condition.wrong) {
                 return ProbeResult { outcome: Outcome::Assertion, micros };
             }
         }
@@ -75,6 +134,7 @@ impl World {
         let named = |(_, probe, results): (u64, usize, Pair<ProbeResult>)| ProbeRound {
             probe: Arc::clone(&self.service.probe_names[probe]),
             results,
+            plain: probe == self.service.probes.len(),
         };
         Vec::into_iter(ended).map(named).collect()
     }

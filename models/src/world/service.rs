@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Requests of users per second that the canary gets at the least.
 const LEAST_CANARY: f64 = 0.2;
 
+/// Steps of the plain probe, as in the product.
+const MOST_PLAIN_STEPS: usize = 8;
+
 /// What a service is like while nothing is wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceShape {
@@ -32,13 +35,15 @@ pub struct ServiceShape {
     pub timeout: Duration,
     /// Bytes of an answer.
     pub bytes: u64,
-    /// Routes that each probe's steps go to.
+    /// Routes that the steps of each of its own probes go to.
     pub probes: Vec<Vec<usize>>,
-    /// Names of the probes.
+    /// Routes that none of them goes to: the plain probe does, when evidence is wanted.
+    pub plain_routes: Vec<usize>,
+    /// Names of the probes, the plain one's last.
     pub probe_names: Vec<Arc<str>>,
-    /// Whether the probes look at more than the status: else they cannot see a wrong body.
+    /// Whether its own probes look at more than the status: else they cannot see a wrong body.
     pub probes_assert: bool,
-    /// Probe rounds per second, over all probes, while nothing is suspected; 0 without configured probes.
+    /// Rounds per second, over all of its own probes, while nothing is suspected; 0 without any.
     pub probe_rate: f64,
     /// Whether CPU, memory and restarts are known.
     pub tells_resources: bool,
@@ -66,6 +71,7 @@ impl ServiceShape {
             timeout: Duration::from_secs(10),
             bytes: 2048,
             probes: vec![vec![0, 1]],
+            plain_routes: vec![],
             probes_assert: true,
             probe_rate: 0.5,
             tells_resources: false,
@@ -76,6 +82,11 @@ impl ServiceShape {
             probe_names: vec![],
         }
         .named()
+    }
+
+    /// Routes that the steps of a probe go to, in order; the plain one comes after the service's own.
+    pub(super) fn probe_steps(&self, probe: usize) -> &[usize] {
+        self.probes.get(probe).unwrap_or(&self.plain_routes)
     }
 
     /// Number of routes.
@@ -94,7 +105,7 @@ impl ServiceShape {
         let shares: Vec<f64> = (0..routes).map(|_| dice.scale(1.0, 8.0)).collect();
         let total: f64 = shares.iter().sum();
         let (median, sigma) = (dice.scale(2e3, 150e3), dice.between(0.2, 0.9));
-        // Some services have no probes of their own: plain GETs of each route under suspicion only.
+        // Some services have no probes of their own.
         let own_probes = own_probes.unwrap_or_else(|| dice.chance(0.7));
         let probes = if own_probes {
             let steps = |dice: &mut Dice| {
@@ -102,7 +113,7 @@ impl ServiceShape {
             };
             (0..dice.whole(1, 3)).map(|_| steps(dice)).collect()
         } else {
-            (0..routes).map(|route| vec![route]).collect()
+            vec![]
         };
         let latency = |dice: &mut Dice| Latency::log_normal(median * dice.scale(0.5, 3.0), sigma);
         let requests_per_second = dice.scale(2.0, 400.0);
@@ -121,6 +132,7 @@ impl ServiceShape {
             probe_rate: if own_probes { dice.scale(0.1, 1.0) } else { 0.0 },
             probes_assert: own_probes,
             probes,
+            plain_routes: vec![],
             tells_resources: dice.chance(0.5),
             cpu_per_request: dice.scale(0.0002, 0.02),
             memory: dice.scale(20e6, 2e9),
@@ -134,6 +146,11 @@ impl ServiceShape {
     fn named(mut self) -> ServiceShape {
         self.route_names = (0..self.routes()).map(|n| format!("route-{n}").into()).collect();
         self.probe_names = (0..self.probes.len()).map(|n| format!("probe-{n}").into()).collect();
+        self.probe_names.push("plain".into());
+        let asked = |route: &usize| self.probes.iter().any(|steps| steps.contains(route));
+        let plain =
+            (0..self.routes()).filter(|route| !asked(route)).take(MOST_PLAIN_STEPS).collect();
+        self.plain_routes = plain;
         self
     }
 }

@@ -42,7 +42,7 @@ fn totals(ticks: &[ServiceTick]) -> Pair<Sample> {
 }
 
 fn run(world: &mut World, seconds: u64, exposure: Exposure, probe_rate: f64) -> Vec<ServiceTick> {
-    (0..seconds).map(|_| world.tick(SECOND, exposure, probe_rate)).collect()
+    (0..seconds).map(|_| world.tick(SECOND, exposure, ProbeRates::own(probe_rate))).collect()
 }
 
 /// `observed` events are within five standard deviations of a Poisson count of this mean.
@@ -109,7 +109,7 @@ fn a_blip_begins_and_ends_where_it_says() {
     let (mut inside, mut outside) = ((0, 0), (0, 0));
     for _ in 0..1500 {
         let from = world.elapsed();
-        let tick = world.tick(Duration::from_millis(100), exposed(0.5), 0.0);
+        let tick = world.tick(Duration::from_millis(100), exposed(0.5), ProbeRates::NONE);
         let middle = from + Duration::from_millis(50);
         let counted = if middle >= begins && middle < ends { &mut inside } else { &mut outside };
         let canary = totals(&[tick]).canary.outcomes;
@@ -328,7 +328,7 @@ fn a_world_agrees_with_requests_drawn_one_by_one() {
     let ticks = 1500;
     let (mut counts, mut limit, mut above) = (vec![], 20_000, vec![]);
     for _ in 0..ticks {
-        let canary = totals(&[world.tick(SECOND, exposed(0.1), 0.0)]).canary;
+        let canary = totals(&[world.tick(SECOND, exposed(0.1), ProbeRates::NONE)]).canary;
         counts.push((canary.outcomes.total() as f64, canary.outcomes.failures() as f64));
         limit = crate::latency::highest_of(crate::latency::bucket_of(limit));
         above.push(canary.latency.above(limit) as f64);

@@ -111,6 +111,7 @@ fn faults<'s>(table: &'s FaultTable, service: &ServiceShape, cast: &mut Cast<'s>
         latency: changed,
         wrong: cast.given(&table.wrong).unwrap_or(0.0) * endpoints,
         cpu: cast.given(&table.cpu).unwrap_or(1.0),
+        network: cast.given(&table.network).unwrap_or(1.0),
         memory_per_minute: cast.given(&table.memory_per_minute).unwrap_or(0.0),
         restarts: table.restarts,
         ..Effect::failing(failures, outcome)

@@ -191,6 +191,7 @@ impl Check<'_> {
         }
         self.amount(&fault.slow_factor, &FACTOR)?;
         self.amount(&fault.cpu, &FACTOR)?;
+        self.amount(&fault.network, &FACTOR)?;
         self.amount(&fault.memory_per_minute, &AMOUNT)?;
         let load = Allowed(0.0, 1e3, "a part of the canary's usual load, like 0.5");
         self.amount(&fault.needs_load, &load)?;

@@ -127,6 +127,7 @@ pub(super) struct FaultTable {
     pub(super) latency: Option<Spanned<LatencyTable>>,
     pub(super) wrong: Amount,
     pub(super) cpu: Amount,
+    pub(super) network: Amount,
     pub(super) memory_per_minute: Amount,
     #[serde(default)]
     pub(super) restarts: bool,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::outcome::Outcome;
 use crate::settings::Exposure;
-use crate::world::{Course, Effect, Fault, Latency, Reach, ServiceShape, World};
+use crate::world::{Course, Effect, Fault, Latency, ProbeRates, Reach, ServiceShape, World};
 use std::collections::BTreeSet;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,7 +24,9 @@ fn every_file_is_shipped_and_every_shipped_scenario_plays() {
         assert_eq!(Scenario::named(scenario.name()), Some(scenario));
         let mut world = World::of_scenario(scenario, 7);
         let exposure = Exposure { weight: world.service().weight, withdrawn: false };
-        let seen = (0..200).map(|_| world.tick(SECOND, exposure, 0.5).live.len()).sum::<usize>();
+        let seen = (0..200)
+            .map(|_| world.tick(SECOND, exposure, ProbeRates::own(0.5)).live.len())
+            .sum::<usize>();
         assert!(seen > 50, "{}: {seen}", scenario.name());
     }
 }

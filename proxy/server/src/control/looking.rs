@@ -15,7 +15,7 @@ pub(crate) const GLANCE_EVERY: Duration = Duration::from_millis(100);
 /// The variant must not matter: looking just when the *canary* has failed would pick moments that
 /// speak against it, and the e-process would no longer be one. Its increments condition on the total
 /// number of failures of both, so a look that is timed by that total keeps its guarantee.
-const ALARMING: u64 = 2;
+const ALARMING: u64 = 1;
 
 /// Whether it is time to look, so long after the last look.
 pub(crate) fn is_due(

@@ -84,6 +84,7 @@ const fn name(event: Event) -> &'static str {
         Event::MuchSlower => "over 2 x p99",
         Event::ProbeFailure => "probe failed",
         Event::ProbeSlower => "probe slower",
+        Event::ProbeMuchSlower => "probe over p99",
     }
 }
 

@@ -67,6 +67,7 @@ pub(crate) const fn event(event: Event) -> &'static str {
         Event::MuchSlower => "answers slower than twice stable's 99th percentile",
         Event::ProbeFailure => "probe rounds in which only this version failed",
         Event::ProbeSlower => "probe rounds in which this version was clearly the slower",
+        Event::ProbeMuchSlower => "probe rounds slower than stable's 99th percentile",
     }
 }
 

@@ -5,7 +5,7 @@ use super::metrics::{Metrics, SLICE};
 use super::policy::serinus::DEFAULT;
 use super::policy::{Conduct, Place, Policy, Watcher};
 use super::proxy::{Proxy, weight};
-use serinus_models::world::{Scenario, World};
+use serinus_models::world::{ProbeRates, Scenario, World};
 use serinus_models::{Exposure, Predictor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +91,7 @@ fn watched(
         let turns = [begins, ends.flatten(), Some(slice_ends)].into_iter().flatten();
         let ahead = turns.filter(|turn| *turn > now).map(|turn| turn - now);
         let span = ahead.fold(longest, Duration::min).max(Duration::from_millis(1));
-        slice.add_tick(&world.tick(span, exposure, 0.0));
+        slice.add_tick(&world.tick(span, exposure, ProbeRates::NONE));
         ledger.passed(&world, false);
         if world.elapsed() < slice_ends {
             continue;

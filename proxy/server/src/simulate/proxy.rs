@@ -10,7 +10,7 @@ use super::ledger::{Ledger, Outcome};
 use super::policy::Conduct;
 use crate::control::looking::{GLANCE_EVERY, is_due};
 use crate::control::pace;
-use serinus_models::world::{Scenario, ServiceShape, World};
+use serinus_models::world::{ProbeRates, Scenario, ServiceShape, World};
 use serinus_models::{Episode, Exposure, Label, Predictor, Timestamp};
 use serinus_probes::Cadence;
 use serinus_rollout::{
@@ -136,7 +136,7 @@ impl Proxy {
     /// Lets time pass up to the next glance or look.
     pub(super) fn step(&mut self) {
         let exposure = Exposure { weight: self.weight.ratio(), withdrawn: false };
-        let tick = self.world.tick(self.span(), exposure, self.probe_rate());
+        let tick = self.world.tick(self.span(), exposure, self.probe_rates());
         self.seen.add(tick);
         self.ledger.passed(&self.world, self.weight.is_zero());
         let since_look = self.elapsed() - self.last_look;
@@ -192,11 +192,14 @@ impl Proxy {
         }
     }
 
-    /// Rounds per second over all probes.
-    fn probe_rate(&self) -> f64 {
-        let rounds =
-            |cadence: &Cadence| cadence.at(pace(self.urgency)).map(|at| 1.0 / at.as_secs_f64());
-        self.cadences.iter().filter_map(rounds).sum()
+    /// As the scheduler would run the probes.
+    fn probe_rates(&self) -> ProbeRates {
+        let urgency = pace(self.urgency);
+        let rounds = |cadence: &Cadence| cadence.at(urgency).map(|at| 1.0 / at.as_secs_f64());
+        ProbeRates {
+            own: self.cadences.iter().filter_map(rounds).sum(),
+            plain: rounds(&Cadence::PLAIN).unwrap_or(0.0),
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -209,6 +212,8 @@ impl Proxy {
     }
 
     fn carry_out(&mut self, outputs: Vec<Output>) {
+        // Told when all else is done: what it brings about comes after what was decided before it.
+        let mut durable = Vec::new();
         for output in outputs {
             match output {
                 // A simulated release is not judged again.
@@ -220,10 +225,13 @@ impl Proxy {
                     }
                     self.weight = weight;
                 }
-                Output::Append { ticket, .. } => self.tell(Input::Durable(ticket)),
+                Output::Append { ticket, .. } => durable.push(ticket),
                 Output::Notify(record) => self.note(&record),
                 Output::ProbeRate { urgency, .. } => self.urgency = urgency,
             }
+        }
+        for ticket in durable {
+            self.tell(Input::Durable(ticket));
         }
     }
 
@@ -300,10 +308,10 @@ pub(super) fn weight(service: &ServiceShape) -> Weight {
     Weight::from_percent(hundredths / 100.0).unwrap_or(Weight::FULL)
 }
 
-/// When the service's probes run.
+/// When the service's own probes run.
 fn cadences(service: &ServiceShape) -> Vec<Cadence> {
     if service.probe_rate <= 0.0 {
-        return vec![Cadence::PLAIN];
+        return vec![];
     }
     let probes = service.probes.len();
     let interval = Duration::from_secs_f64(probes as f64 / service.probe_rate);
