@@ -68,6 +68,9 @@ pub struct ProbeRound {
     pub probe: Arc<str>,
     /// The results.
     pub results: Pair<ProbeResult>,
+    /// Microseconds of each step, in order; empty unless all steps of both ended well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Pair<u64>>,
 }
 
 /// What a variant's processes use. Unknown is `None`, never zero.

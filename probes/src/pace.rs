@@ -20,6 +20,8 @@ pub enum Urgency {
 
 /// No probe is sped up beyond one round in this time.
 const SHORTEST: Duration = Duration::from_millis(200);
+/// A browser takes seconds of a core just to begin.
+const SHORTEST_OF_BROWSERS: Duration = Duration::from_secs(10);
 
 impl Urgency {
     /// Time between two rounds of a probe whose interval this is; never longer than that. What leaves
@@ -47,6 +49,8 @@ pub struct Cadence {
     side_effect: SideEffect,
     /// Times of the week with a pace of their own.
     seasons: Vec<Season>,
+    /// No interval is sped up below this.
+    shortest: Duration,
 }
 
 impl Cadence {
@@ -56,6 +60,7 @@ impl Cadence {
         suspicion_only: true,
         side_effect: SideEffect::Safe,
         seasons: Vec::new(),
+        shortest: SHORTEST,
     };
 
     /// Of a safe probe without seasons.
@@ -69,6 +74,7 @@ impl Cadence {
             suspicion_only,
             side_effect: probe.side_effect,
             seasons: probe.seasons.clone(),
+            shortest: if probe.browser.is_some() { SHORTEST_OF_BROWSERS } else { SHORTEST },
             ..Cadence::every(probe.interval)
         }
     }
@@ -79,6 +85,7 @@ impl Cadence {
             return (urgency == Urgency::Suspicion).then_some(self.interval);
         }
         let usual = urgency.interval(self.interval, self.side_effect);
+        let usual = usual.max(self.shortest.min(self.interval));
         let rate = match (self.side_effect, urgency) {
             (SideEffect::Charges, _) | (_, Urgency::Routine | Urgency::Raised) => {
                 seasons::rate(&self.seasons, SystemTime::now())

@@ -92,6 +92,7 @@ fn plain(service: &str, routes: &[RouteSettings]) -> Option<ProbeDefinition> {
         seasons: Vec::new(),
         max_body: DEFAULT_MAX_BODY,
         steps,
+        browser: None,
         secrets: Vec::new(),
     };
     (!definition.steps.is_empty()).then_some(definition)

@@ -17,7 +17,11 @@ use crate::time::Timestamp;
 use std::sync::Arc;
 use strand::Rules;
 use stratum::Stratum;
-use stream::{LIVE_EVENTS, PROBE_EVENTS, Stream, live_counts, probe_counts};
+use stream::{
+    LIVE_EVENTS, PROBE_EVENTS, STEP_EVENTS, Stream, live_counts, probe_counts, step_ratios,
+};
+
+pub(crate) use stream::{step_counts, step_name};
 
 /// How a live event's counts are indexed: failures first, the slow ones of the 90th percentile here.
 pub(crate) const SLOW: usize = 4;
@@ -27,6 +31,9 @@ pub(crate) const SLOW: usize = 4;
 const LIVE_SHARES: [f64; LIVE_EVENTS.len()] = [0.50, 0.03, 0.02, 0.03, 0.04, 0.04, 0.01, 0.06];
 /// The same for probes: failures, slowness.
 const PROBE_SHARES: [f64; PROBE_EVENTS.len()] = [0.22, 0.05];
+/// The same where a journey's steps are told: most of what its slowness had is theirs.
+const PROBE_SHARES_BESIDE_STEPS: [f64; PROBE_EVENTS.len()] = [0.22, 0.02];
+const STEP_SHARES: [f64; STEP_EVENTS.len()] = [0.03];
 
 /// Share of an event's stake on all routes (or probes) together; the rest is shared out over them.
 const TOGETHER: f64 = 0.6;
@@ -63,6 +70,8 @@ pub(crate) struct Detector {
     exposure: Exposure,
     all_probes: Stream<{ PROBE_EVENTS.len() }>,
     probes: Vec<Stream<{ PROBE_EVENTS.len() }>>,
+    /// Of all probes' steps.
+    steps: Vec<Stream<{ STEP_EVENTS.len() }>>,
     margin: f64,
 }
 
@@ -76,6 +85,7 @@ impl Detector {
             exposure: Exposure { weight: 0.0, withdrawn: false },
             all_probes: Stream::new(Arc::from(ALL_PROBES), &PROBE_EVENTS, now),
             probes: Vec::new(),
+            steps: Vec::new(),
             margin,
         }
     }
@@ -207,14 +217,44 @@ impl Detector {
         }
         self.probes.iter_mut().for_each(|stream| stream.close_tick(rules));
         self.all_probes.close_tick(rules);
+        self.observe_steps(rules, tick);
+    }
+
+    /// Each step of a round is a pair: the canary's time is held against stable's at that very moment, so that
+    /// what slows both, and how long the other steps take, does not hide the one that is slower. They are not
+    /// looked at together: what slows one step of a run slows the next as well.
+    fn observe_steps(&mut self, rules: Rules, tick: &ServiceTick) {
+        let known = self.steps.len();
+        self.steps.iter_mut().for_each(Stream::next_tick);
+        for round in &tick.probes {
+            for (at, micros) in round.steps.iter().enumerate() {
+                let name = step_name(&round.probe, at);
+                let place = position(&self.steps, &name).unwrap_or_else(|| {
+                    self.steps.push(Stream::new(name.into(), &STEP_EVENTS, rules.now));
+                    self.steps.len() - 1
+                });
+                let seen = step_counts(micros, rules.margin);
+                self.steps[place].see(&[seen]);
+                self.steps[place].end(&[seen], &step_ratios(seen, rules.margin));
+            }
+        }
+        share_out(&mut self.steps, known);
+        self.steps.iter_mut().for_each(|stream| stream.close_tick(rules));
     }
 
     /// The e-value now.
     pub(crate) fn e_value(&self) -> f64 {
         let live = mixed(&self.all_routes, &self.routes, &LIVE_SHARES, self.margin);
-        let probe = mixed(&self.all_probes, &self.probes, &PROBE_SHARES, self.margin);
+        let of_probes = self.probe_shares();
+        let probe = mixed(&self.all_probes, &self.probes, of_probes, self.margin);
+        let each = self.steps.iter();
+        let steps = each.map(|step| step.share * gain(step, &STEP_SHARES, self.margin)).sum::<f64>();
         // What no process has of the stake stays where it was: at 1.
-        (1.0 + live + probe).max(0.0)
+        (1.0 + live + probe + steps).max(0.0)
+    }
+
+    fn probe_shares(&self) -> &'static [f64; PROBE_EVENTS.len()] {
+        if self.steps.is_empty() { &PROBE_SHARES } else { &PROBE_SHARES_BESIDE_STEPS }
     }
 
     /// The strongest events, strongest first, at most `count`.
@@ -230,7 +270,10 @@ impl Detector {
         }
         let alone = |stream| (stream, 1.0);
         for (stream, rank) in self.probes.iter().map(alone).chain(wide_probes) {
-            stream.evidence(&PROBE_EVENTS, &PROBE_SHARES, rank, self.margin, &mut found);
+            stream.evidence(&PROBE_EVENTS, self.probe_shares(), rank, self.margin, &mut found);
+        }
+        for stream in &self.steps {
+            stream.evidence(&STEP_EVENTS, &STEP_SHARES, 1.0, self.margin, &mut found);
         }
         found.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         found.truncate(count);

@@ -23,7 +23,7 @@ use crate::sample::{Pair, ServiceTick};
 use crate::settings::{EvaluationSettings, Exposure};
 use crate::time::Timestamp;
 use crate::window::{LatencyWindow, Recent, Seen, excess};
-use looks::{probe_looks, quantiles, seen_in, usual_count, usual_rate};
+use looks::{probe_looks, quantiles, seen_in, step_looks, usual_count, usual_rate};
 use std::time::Duration;
 
 /// Episodes that wait for their label at the same time; older ones are given up.
@@ -159,7 +159,13 @@ impl Evaluator {
     fn follow(&mut self, now: Timestamp, tick: &ServiceTick, seen: &Seen) {
         let (baseline, margin) = (&self.baseline, self.settings.margin);
         let looks = [false, true].map(|slow| probe_looks(&tick.probes, baseline, margin, slow));
-        let look_of = |event: Event| looks[usize::from(is_about_time(event))];
+        let look_of = |fired: &EventEvidence| {
+            let of_step = match fired.event {
+                Event::ProbeSlower => step_looks(&tick.probes, &fired.stream, margin),
+                _ => None,
+            };
+            of_step.unwrap_or(looks[usize::from(is_about_time(fired.event))])
+        };
         let live_of = |fired: &EventEvidence| {
             let mut counts = self.detector.last_tick(&fired.stream, fired.event);
             if counts.stable.trials == 0 {
@@ -170,7 +176,7 @@ impl Evaluator {
         };
         let exposed = self.is_exposed();
         if let Some(open) = &mut self.open {
-            let (look, stable) = look_of(open.fired.event);
+            let (look, stable) = look_of(&open.fired);
             open.persistence.take_probes(now, look, stable);
             if let Some(present) = &mut open.present {
                 let seen = self.detector.last_tick(&open.fired.stream, open.fired.event).stable;
@@ -189,7 +195,7 @@ impl Evaluator {
         }
         for watched in &mut self.watched {
             let fired = &watched.episode.fired;
-            let (look, stable) = look_of(fired.event);
+            let (look, stable) = look_of(fired);
             watched.evidence.take_probes(now, look, stable);
             watched.evidence.take_failures(now, seen.failures());
             if exposed {

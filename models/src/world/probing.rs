@@ -75,6 +75,7 @@ impl World {
         let named = |(_, probe, results): (u64, usize, Pair<ProbeResult>)| ProbeRound {
             probe: Arc::clone(&self.service.probe_names[probe]),
             results,
+            steps: Vec::new(),
         };
         Vec::into_iter(ended).map(named).collect()
     }

@@ -225,7 +225,7 @@ impl Lab {
             };
             let results =
                 Pair { stable: result(&behaviour.stable), canary: result(&behaviour.canary) };
-            rounds.push(ProbeRound { probe: Arc::from("login"), results });
+            rounds.push(ProbeRound { probe: Arc::from("login"), results, steps: Vec::new() });
         }
         rounds
     }

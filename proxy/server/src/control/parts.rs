@@ -6,7 +6,7 @@ use serinus_config::Settings;
 use serinus_models::{Outcome, Pair};
 use serinus_probes::orca::LoadReports;
 use serinus_probes::{
-    Answered, InputError, Inputs, ResourceReader, Round, Scheduler, Secrets, ServiceProbes,
+    Answered, InputError, Inputs, Recordings, ResourceReader, Round, Runs, Scheduler, Secrets, ServiceProbes,
     ServiceResources, TlsError,
 };
 use serinus_routing::Variant;
@@ -62,6 +62,12 @@ impl Parts {
     /// Probes these from now on.
     pub(super) fn probe(&mut self, aims: Aims, inputs: Inputs) {
         let _within = self.probing.enter();
+        if let Some(absent) = inputs.absent() {
+            tracing::warn!(target: "serinus::probe", "{absent}");
+        }
+        for remark in inputs.recordings.remarks() {
+            tracing::warn!(target: "serinus::probe", "{remark}");
+        }
         self.scheduler.apply(&aims.probes, inputs);
         self.resources.apply(&aims.resources);
     }
@@ -90,7 +96,9 @@ impl Aims {
 /// # Errors
 /// The first that is nowhere, with the probe that needs it.
 pub(crate) fn inputs(settings: &Settings) -> Result<Inputs, InputError> {
-    let names = settings.secret_names();
+    let recordings = Recordings::read(settings)?;
+    let mut names = settings.secret_names();
+    names.extend(recordings.secret_names());
     let folder = settings.server.state_dir.join("secrets");
     let secrets = Secrets::read(names.clone(), |variable| {
         if let Ok(value) = std::env::var(variable) {
@@ -106,7 +114,7 @@ pub(crate) fn inputs(settings: &Settings) -> Result<Inputs, InputError> {
         let path = folder.join(names.keys().find(is_it)?);
         path.is_file().then(|| path.display().to_string())
     })?;
-    Inputs::read(settings, secrets)
+    Inputs::read(settings, secrets, recordings.clone())
 }
 
 /// Requests that each variant of a service has answered: what its CPU is set against.
@@ -136,6 +144,9 @@ fn hear(round: &Round, loads: &LoadReports) {
 }
 
 fn log_failures(round: &Round) {
+    if let Runs::NotRun(why) = &round.runs {
+        tracing::debug!(target: "serinus::probe", probe = &*round.probe, "not run: {why}");
+    }
     for (variant, run) in round.runs.each().filter(|(_, run)| run.outcome != Outcome::Ok) {
         tracing::debug!(
             target: "serinus::probe",
