@@ -75,7 +75,8 @@ fn probe(
     let Some(steps) = file.step else {
         if !file.present.contains(&"step") {
             let message = format!("missing key 'step' in [probe.{}]", name.0);
-            let help = "say what is asked for: [[probe.NAME.step]] with get = \"/\", or browser = \"recording.json\"";
+            let help =
+                format!("add [[probe.{}.step]] with get = \"/\", or browser = \"recording.json\"", name.0);
             reader.fault::<()>(header, fault(message, help));
         }
         return None;

@@ -36,6 +36,7 @@ impl Parts {
         let probing = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("probes")
+            .on_thread_start(give_way)
             .enable_all()
             .build()?;
         let (counted, loads) = (metrics.clone(), data_path.loads());
@@ -70,6 +71,16 @@ impl Parts {
         }
         self.scheduler.apply(&aims.probes, inputs);
         self.resources.apply(&aims.resources);
+    }
+}
+
+/// How much probes give way to users where both want the same core.
+const NICENESS: i32 = 5;
+
+/// On the thread that it is called on: users are served first. Being refused is no reason not to probe.
+fn give_way() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "probes run at the usual priority");
     }
 }
 
