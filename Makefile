@@ -37,6 +37,7 @@ setup-build:
 
 setup-test: setup-build
 	$(call need,promtool,prometheus)
+	$(call need,chromium,chromium)
 
 setup-bench: setup-test
 	$(call need,wrk,wrk)
@@ -109,6 +110,7 @@ setup-applications: setup-build
 	$(call need,node,nodejs)
 	$(call need,npm,npm)
 	$(call need,nginx,nginx-light)
+	$(call need,openssl,openssl)
 	@mkdir -p $(APPLICATIONS)/api $(APPLICATIONS)/pages
 	@[ -x $(APPLICATIONS)/venv/bin/gunicorn ] || { python3 -m venv $(APPLICATIONS)/venv && $(APPLICATIONS)/venv/bin/pip install -q "django==5.2.*" "gunicorn==23.*"; }
 	@cp tests/applications/api/package.json $(APPLICATIONS)/api/ && cp tests/applications/pages/package.json $(APPLICATIONS)/pages/

@@ -27,8 +27,10 @@ pub struct ProbeDefinition {
     pub seasons: Vec<Season>,
     /// The most that is read of one body, in bytes.
     pub max_body: usize,
-    /// In order; never empty.
+    /// In order; empty only where a browser plays a recording.
     pub steps: Vec<Step>,
+    /// A recording of Chrome DevTools' Recorder (JSON) that a real browser plays instead.
+    pub browser: Option<PathBuf>,
     /// Names after `secret.` in its templates.
     pub secrets: Vec<String>,
 }

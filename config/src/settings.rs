@@ -588,11 +588,30 @@ pub struct ProbingSettings {
     pub concurrency: usize,
     /// Name of the secret that signs every request of a probe; none for unsigned ones.
     pub sign_with: Option<String>,
+    /// `[probing.browser]`
+    pub browser: BrowserSettings,
 }
 
 impl Default for ProbingSettings {
     fn default() -> Self {
-        ProbingSettings { concurrency: 100, sign_with: None }
+        ProbingSettings { concurrency: 100, sign_with: None, browser: BrowserSettings::default() }
+    }
+}
+
+/// `[probing.browser]`: the browser that plays recordings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrowserSettings {
+    /// Chromium's executable; none to look for it in `PATH`.
+    pub chromium: Option<PathBuf>,
+    /// `serinus-browser`, which drives it; none to look for it beside this executable, then in `PATH`.
+    pub worker: Option<PathBuf>,
+    /// The most that one browser may use, all its processes together, in bytes.
+    pub max_memory: u64,
+}
+
+impl Default for BrowserSettings {
+    fn default() -> Self {
+        BrowserSettings { chromium: None, worker: None, max_memory: 1 << 30 }
     }
 }
 

@@ -68,6 +68,9 @@ pub struct ProbeRound {
     pub probe: Arc<str>,
     /// The results.
     pub results: Pair<ProbeResult>,
+    /// Microseconds of each step, in order; empty unless all steps of both ended well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Pair<u64>>,
     /// Nobody wrote it for this release: it asks whether there is an answer, and no more. Its failures are
     /// failures; that it does well makes no release a tried one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

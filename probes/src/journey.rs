@@ -104,6 +104,7 @@ impl<'a> Journey<'a> {
             phases: progress.watch.phases(),
             reused: progress.reused,
             redirects,
+            requests: u32::from(outcome != Outcome::ConnectError) + redirects,
             bytes: progress.bytes,
             failure,
             normal_form,

@@ -5,6 +5,7 @@
 //! endpoints' Prometheus pages. See README.md for how probes are written.
 
 mod any_certificate;
+mod browser;
 mod capture;
 mod client;
 mod cookies;
@@ -37,6 +38,7 @@ mod template;
 mod usage;
 mod value;
 
+pub use browser::{Browsers, Missing, NotRun, Recording, RecordingError, Recordings};
 pub use inputs::{InputError, Inputs};
 pub use lint::lint;
 pub use marks::{PROBE_AGENT, Signer};
@@ -45,7 +47,7 @@ pub use phases::{Phase, Phases};
 pub use plan::{Pool, ServiceProbes};
 pub use resources::{RequestCounter, ResourceReader, ServiceResources};
 pub use rows::{Row, Rows, RowsError};
-pub use run::{ProbeRun, RunContext, StepRun, run_probe};
+pub use run::{ProbeRun, RunContext, StepRun, run_probe, try_probe};
 pub use scheduler::{Round, RoundHook, Runs, Scheduler};
 pub use secrets::{REDACTED, SecretError, Secrets};
 pub use suggest::{Suggestion, Traffic};

@@ -22,6 +22,8 @@ pub enum Urgency {
 const SHORTEST: Duration = Duration::from_millis(200);
 /// ... and in this while evidence is merely short.
 const SHORTEST_RAISED: Duration = Duration::from_secs(1);
+/// A browser takes seconds of a core just to begin.
+const SHORTEST_OF_BROWSERS: Duration = Duration::from_secs(10);
 
 impl Urgency {
     /// Time between two rounds of a probe whose interval this is; never longer than that. What leaves
@@ -49,6 +51,8 @@ pub struct Cadence {
     side_effect: SideEffect,
     /// Times of the week with a pace of their own.
     seasons: Vec<Season>,
+    /// No interval is sped up below this.
+    shortest: Duration,
 }
 
 impl Cadence {
@@ -58,6 +62,7 @@ impl Cadence {
         plain: true,
         side_effect: SideEffect::Safe,
         seasons: Vec::new(),
+        shortest: SHORTEST,
     };
 
     /// Of a safe probe without seasons.
@@ -71,6 +76,7 @@ impl Cadence {
             plain,
             side_effect: probe.side_effect,
             seasons: probe.seasons.clone(),
+            shortest: if probe.browser.is_some() { SHORTEST_OF_BROWSERS } else { SHORTEST },
             ..Cadence::every(probe.interval)
         }
     }
@@ -85,6 +91,7 @@ impl Cadence {
             };
         }
         let usual = urgency.interval(self.interval, self.side_effect);
+        let usual = usual.max(self.shortest.min(self.interval));
         let rate = match (self.side_effect, urgency) {
             (SideEffect::Charges, _) | (_, Urgency::Routine | Urgency::Raised) => {
                 seasons::rate(&self.seasons, SystemTime::now())

@@ -61,6 +61,13 @@ impl Phases {
         Phase::ALL.into_iter().map(|phase| (phase, self.of(phase)))
     }
 
+    /// Time that nobody has divided: what a browser does in a step is many exchanges, and its own work.
+    pub(crate) fn undivided(took: Duration) -> Phases {
+        let mut phases = Phases::default();
+        phases.0[Phase::Processing as usize] = took;
+        phases
+    }
+
     /// What the variant is answerable for: everything but the name lookup.
     pub fn latency(&self) -> Duration {
         self.0[1..].iter().sum()

@@ -107,6 +107,7 @@ fn plain(
         seasons: Vec::new(),
         max_body: DEFAULT_MAX_BODY,
         steps,
+        browser: None,
         secrets: Vec::new(),
     };
     (!definition.steps.is_empty()).then_some(definition)

@@ -1,5 +1,6 @@
 //! One run of a probe against one endpoint.
 
+use crate::browser::{self, NotRun, Stage};
 use crate::inputs::Inputs;
 use crate::journey::Journey;
 use crate::marks::Signer;
@@ -27,13 +28,15 @@ pub struct RunContext {
     pub row: Option<Row>,
     /// Signs every request.
     pub(crate) signer: Option<Arc<Signer>>,
+    /// What a browser plays, and with what; none for probes that need none.
+    pub(crate) stage: Option<Stage>,
 }
 
 impl RunContext {
     /// A run of its own, with the random inputs of `seed`.
     pub fn new(seed: u64, secrets: Arc<Secrets>) -> RunContext {
         let run = format!("{:016x}", fastrand::u64(..));
-        RunContext { run, seed, secrets, row: None, signer: None }
+        RunContext { run, seed, secrets, row: None, signer: None, stage: None }
     }
 
     /// A run of `probe` with all that it is given; `turn` says which of its rows.
@@ -41,6 +44,7 @@ impl RunContext {
         RunContext {
             row: inputs.row(probe, turn),
             signer: inputs.signer.clone(),
+            stage: inputs.stage(probe),
             ..RunContext::new(seed, inputs.secrets.clone())
         }
     }
@@ -78,6 +82,8 @@ pub struct StepRun {
     pub reused: bool,
     /// Redirects followed.
     pub redirects: u32,
+    /// Requests that were answered: more than one with redirects, many in a browser.
+    pub requests: u32,
     /// Body bytes received.
     pub bytes: u64,
     /// What went wrong, naming the step, what was expected and what came.
@@ -101,6 +107,22 @@ impl ProbeRun {
     pub fn result(&self) -> ProbeResult {
         let micros = u64::try_from(self.latency().as_micros()).unwrap_or(u64::MAX);
         ProbeResult { outcome: self.outcome, micros }
+    }
+}
+
+/// Runs a probe once, in a browser if that is how it is defined.
+///
+/// # Errors
+/// There is no browser to run it in: nothing is known then, and nothing has failed.
+pub async fn try_probe(
+    definition: &ProbeDefinition,
+    target: &Target,
+    context: &RunContext,
+) -> Result<ProbeRun, NotRun> {
+    match (&definition.browser, &context.stage) {
+        (None, _) => Ok(run_probe(definition, target, context).await),
+        (Some(_), Some(stage)) => browser::play(definition, target, context, stage).await,
+        (Some(_), None) => Err(NotRun("its recording was not read".to_owned())),
     }
 }
 

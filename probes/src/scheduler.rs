@@ -1,13 +1,14 @@
 //! Every probe, forever, against both variants.
 
+use crate::browser::{AT_ONCE, NotRun};
 use crate::inputs::Inputs;
 use crate::pace::{Cadence, Due, Pace, Urgency};
 use crate::plan::{Pool, ServiceProbes};
-use crate::run::{ProbeRun, RunContext, run_probe};
+use crate::run::{ProbeRun, RunContext, StepRun, run_probe, try_probe};
 use crate::sameness::{Finding, first_difference, judge};
 use crate::target::Target;
 use serinus_config::{ProbeDefinition, SideEffect};
-use serinus_models::{Pair, ProbeRound};
+use serinus_models::{Outcome, Pair, ProbeRound};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,16 +43,20 @@ pub enum Runs {
     StableOnly(ProbeRun),
     /// At the same moment, in random order, with the same inputs.
     Both(Pair<ProbeRun>),
+    /// It did not take place: there is no browser for it. Nothing is known, and nothing has failed.
+    NotRun(NotRun),
 }
 
 impl Runs {
     /// Each run with its variant's name, `stable` or `canary`.
     pub fn each(&self) -> impl Iterator<Item = (&'static str, &ProbeRun)> {
         let (stable, canary) = match self {
-            Runs::StableOnly(run) => (run, None),
-            Runs::Both(pair) => (&pair.stable, Some(&pair.canary)),
+            Runs::StableOnly(run) => (Some(run), None),
+            Runs::Both(pair) => (Some(&pair.stable), Some(&pair.canary)),
+            Runs::NotRun(_) => (None, None),
         };
-        [("stable", stable)].into_iter().chain(canary.map(|run| ("canary", run)))
+        let stable = stable.map(|run| ("stable", run));
+        stable.into_iter().chain(canary.map(|run| ("canary", run)))
     }
 }
 
@@ -253,6 +258,14 @@ impl Shared {
         let Ok(Ok(_place)) = timeout(due.patience, aim.places.acquire()).await else {
             return false;
         };
+        let browsers = &aim.inputs.browsers.places;
+        let _browsers = match probe.browser.is_some() {
+            true => match timeout(due.patience, browsers.acquire_many(AT_ONCE)).await {
+                Ok(Ok(places)) => Some(places),
+                _ => return false,
+            },
+            false => None,
+        };
         let lag = Instant::now().saturating_duration_since(due.at);
         let Some(stable) = aim.stable.turn(turn) else { return true };
         let canary = aim.canary.as_ref().and_then(|pool| pool.turn(turn));
@@ -262,17 +275,19 @@ impl Shared {
         let mut launch = |canary: bool, target: &Target| {
             let (probe, target) = (probe.clone(), target.clone());
             let context = RunContext::of(seed, &aim.inputs, &probe.name, turn);
-            tasks.spawn(async move { (canary, run_probe(&probe, &target, &context).await) });
+            tasks.spawn(async move { (canary, try_probe(&probe, &target, &context).await) });
         };
         let mut targets: Vec<(bool, &Target)> =
             [(false, stable)].into_iter().chain(canary.map(|target| (true, target))).collect();
         generator.shuffle(&mut targets);
         targets.into_iter().for_each(|(canary, target)| launch(canary, target));
         let mut runs: Pair<Option<ProbeRun>> = Pair { stable: None, canary: None };
+        let mut not_run = None;
         while let Some(ended) = tasks.join_next().await {
             match ended {
-                Ok((false, run)) => runs.stable = Some(run),
-                Ok((true, run)) => runs.canary = Some(run),
+                Ok((false, Ok(run))) => runs.stable = Some(run),
+                Ok((true, Ok(run))) => runs.canary = Some(run),
+                Ok((_, Err(why))) => not_run = Some(why),
                 Err(error) => tracing::error!(probe = &*probe.name, %error, "a probe run was lost"),
             }
         }
@@ -296,7 +311,10 @@ impl Shared {
             }
             (Some(stable), None, false) => Runs::StableOnly(stable),
             // Half a pair says nothing about the difference.
-            _ => return true,
+            _ => match not_run {
+                Some(why) => Runs::NotRun(why),
+                None => return true,
+            },
         };
         if let Runs::Both(pair) = &runs {
             self.keep(
@@ -304,6 +322,7 @@ impl Shared {
                 ProbeRound {
                     probe: probe.name.clone(),
                     results: Pair { stable: pair.stable.result(), canary: pair.canary.result() },
+                    steps: steps_of(pair),
                     plain,
                 },
             );
@@ -331,6 +350,17 @@ impl Shared {
         }
         finished.push_back(round);
     }
+}
+
+/// The time of each step, where all of them ended well on both sides: only then it is the same work.
+fn steps_of(pair: &Pair<ProbeRun>) -> Vec<Pair<u64>> {
+    let Pair { stable, canary } = pair;
+    if stable.outcome != Outcome::Ok || canary.outcome != Outcome::Ok {
+        return Vec::new();
+    }
+    let micros = |step: &StepRun| u64::try_from(step.phases.latency().as_micros()).unwrap_or(0);
+    let steps = stable.steps.iter().zip(&canary.steps);
+    steps.map(|(stable, canary)| Pair { stable: micros(stable), canary: micros(canary) }).collect()
 }
 
 impl Pool {

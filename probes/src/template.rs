@@ -115,6 +115,22 @@ impl Templates {
     }
 }
 
+/// Names that a text's templates ask for, with their parts: `secret.shop_password`.
+///
+/// # Errors
+/// In words, if it is no template.
+pub(crate) fn names(source: &str) -> Result<Vec<String>, String> {
+    if !source.contains("{{") && !source.contains("{%") && !source.contains("{#") {
+        return Ok(Vec::new());
+    }
+    let template = ENVIRONMENT
+        .template_from_str(source)
+        .map_err(|error| format!("template `{source}`: {error}"))?;
+    let mut names: Vec<_> = template.undeclared_variables(true).into_iter().collect();
+    names.sort();
+    Ok(names)
+}
+
 /// The expression of a text that is one `{{ expression }}`.
 fn whole_expression(source: &str) -> Option<&str> {
     let inner = source.strip_prefix("{{")?.strip_suffix("}}")?;

@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -30,14 +31,14 @@ USER_PATHS = {"site": "/admin/login/", "api": "/products/3", "pages": "/"}
 # Name, service, fault, whether users are there meanwhile, seconds to catch it in.
 #
 # CPU per request is compared where both variants serve the same kind of requests: at weight 0 that is while stable
-# serves probes alone. What is slower for the work that it does shows there first where the machine is busy; on a quiet
-# one its time tells as well.
+# serves probes alone. The slower form has users beside it, so that its time alone tells.
 FAULTS = [
     ("broken login", "site", "login", True, 120),
     ("wrong price in a 200 body", "api", "price", True, 120),
     ("missing CSS element", "pages", "element", True, 120),
     ("JSON field renamed", "api", "field", True, 120),
-    ("form handler slower by 50%", "site", "slow_form", False, 400),
+    ("certificate near expiry", "pages", "certificate", True, 120),
+    ("form handler slower by 50%", "site", "slow_form", True, 600),
     ("memory leak with no latency change", "site", "leak", True, 300),
     ("CPU per request +40%", "api", "cpu", False, 400),
 ]
@@ -49,8 +50,16 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def any_certificate():
+    """Whether an application is up does not hang on who has signed its certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def get(url, timeout=10):
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
+    with urllib.request.urlopen(url, timeout=timeout, context=any_certificate()) as answer:
         return answer.headers, answer.read()
 
 
@@ -85,6 +94,14 @@ class Process:
         self.log.close()
 
 
+def make_certificate(folder, days):
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-days", str(days), "-subj", "/CN=pages.test", "-addext", "subjectAltName=DNS:pages.test"]
+    command += ["-addext", "basicConstraints=critical,CA:FALSE"]
+    command += ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+
+
 class Lab:
     """Both variants of the applications that a scenario needs, and the proxy before them."""
 
@@ -114,7 +131,8 @@ class Lab:
                 fault = self.fault[1] if (service, variant) == (self.fault[0], "canary") else ""
                 upstreams[service, variant] = self.application(service, variant, fault)
         for (service, _), (port, _) in upstreams.items():
-            url = f"http://127.0.0.1:{port}{USER_PATHS[service]}"
+            scheme = "https" if service == "pages" else "http"
+            url = f"{scheme}://127.0.0.1:{port}{USER_PATHS[service]}"
             wait_until(url, 60, lambda: reachable(url))
         self.port, self.admin = free_port(), free_port()
         config = self.run / "serinus.toml"
@@ -162,6 +180,7 @@ class Lab:
                 page = root / "index.html"
                 page.write_text(page.read_text().replace('class="slides"', 'class="sildes"'))
             text = (HERE / "pages" / "nginx.conf").read_text()
+            make_certificate(folder, days=5 if fault == "certificate" else 90)
             for mark, value in [("RUN", folder), ("ROOT", root), ("PORT", port)]:
                 text = text.replace(mark, str(value))
             (folder / "nginx.conf").write_text(text)
@@ -189,6 +208,7 @@ hosts = ["{service}.test"]
 service = "{service}"
 [service.{service}]
 expose_variant_header = true
+{self.tls(service)}
 [service.{service}.stable]
 version = "1"
 endpoints = ["127.0.0.1:{stable}"]
@@ -207,6 +227,15 @@ interval = "5s"
             if re.search(r'service = "(\w+)"', part)[1] in self.services:
                 text += "\n" + part.rstrip() + "\n"
         return text
+
+    def tls(self, service):
+        """How Serinus speaks with it: the pages have certificates that they have signed themselves."""
+        if service != "pages":
+            return ""
+        pem = self.run / "pages.pem"
+        parts = [self.run / f"pages-{variant}" / "cert.pem" for variant in ("stable", "canary")]
+        pem.write_text("".join(part.read_text() for part in parts))
+        return f'tls = {{ sni = "pages.test", ca = "{pem}" }}'
 
     def status(self, service):
         return json.loads(get(f"http://127.0.0.1:{self.admin}/api/v1/services/{service}")[1])

@@ -235,7 +235,7 @@ fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Set
         listeners: listeners.into_iter().map(|at| at.value).collect(),
         routes,
         services,
-        probing: root.probing?.value.settle()?,
+        probing: root.probing?.value.settle(&surroundings)?,
         probes,
         hash: String::new(),
         warnings: Vec::new(),

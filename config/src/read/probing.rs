@@ -1,12 +1,14 @@
 //! `[probing]`, and what says how often a probe may run.
 
-use crate::number::{Number, Whole};
+use crate::number::{Number, Size, Whole};
 use crate::probe::{Season, SideEffect};
+use crate::read::Surroundings;
 use crate::read::names::SecretName;
 use crate::reader::{At, Fault, Reader, Text, fault};
-use crate::settings::ProbingSettings;
+use crate::settings::{BrowserSettings, ProbingSettings};
 use crate::suggest::choose;
 use crate::table::table;
+use std::path::PathBuf;
 
 table! {
     /// What concerns all probes together.
@@ -15,14 +17,35 @@ table! {
         concurrency: Whole<1, 10000> = 100,
         /// Name of a secret: every request of a probe is signed with it.
         sign_with: SecretName,
+        /// The browser that plays recordings.
+        browser: BrowserFile = {},
+    }
+}
+
+table! {
+    /// The browser that plays recordings.
+    BrowserFile {
+        /// Chromium's executable; by default the first in PATH that is called like it.
+        chromium: PathBuf,
+        /// The program that drives it; by default serinus-browser beside this executable, then in PATH.
+        worker: PathBuf,
+        /// The most that one browser may use, all its processes together; beyond it is ended.
+        max_memory: Size<134217728, 68719476736> = "1GiB",
     }
 }
 
 impl ProbingFile {
-    pub(crate) fn settle(self) -> Option<ProbingSettings> {
+    pub(crate) fn settle(self, surroundings: &Surroundings) -> Option<ProbingSettings> {
+        let browser = self.browser?.value;
+        let path = |at: At<PathBuf>| surroundings.path(&at.value);
         Some(ProbingSettings {
             concurrency: self.concurrency?.value.0 as usize,
             sign_with: self.sign_with.map(|at| at.value.0),
+            browser: BrowserSettings {
+                chromium: browser.chromium.map(path),
+                worker: browser.worker.map(path),
+                max_memory: browser.max_memory?.value.0,
+            },
         })
     }
 }

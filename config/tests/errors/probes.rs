@@ -56,7 +56,7 @@ s.toml:12:8: a probe without steps sees nothing
 s.toml:13:1: missing key 'step' in [probe.r]
   13 | [probe.r]
      | ^^^^^^^^^
-     = help: add step = ...: Requests, in order
+     = help: add [[probe.r.step]] with get = "/", or browser = "recording.json"
 
 s.toml:18:1: there is no page yet to find this on
   18 | click = "a.next"
@@ -593,6 +593,33 @@ s.toml:3:15: same_as_stable asks stable a second time where the answers differ
   3 | side_effect = "charges"
     |               ^^^^^^^^^
     = help: a journey that charges is never repeated: compare with rules instead
+"##,
+    );
+}
+
+#[test]
+fn a_browser_plays_a_recording_and_nothing_else() {
+    check(
+        r##"
+[probing.browser]
+max_memory = "1MiB"
+chromuim = "/usr/bin/chromium"
+[probe.p]
+service = "shop"
+browser = "recording.json"
+interval = "5s"
+max_body = 4096
+[[probe.p.step]]
+get = "/"
+[probe.q]
+service = "shop"
+browser = true
+"##,
+        r##"
+s.toml:2:14: "1MiB" is out of range
+  2 | max_memory = "1MiB"
+    |              ^^^^^^
+    = help: write one from 128MiB to 64GiB
 "##,
     );
 }

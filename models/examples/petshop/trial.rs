@@ -134,7 +134,12 @@ pub(crate) fn play(
                 let (stable, canary) =
                     (probed(stable_row, &mut dice), probed(canary_row, &mut dice));
                 let results = Pair { stable: stable?, canary: canary? };
-                Some(ProbeRound { probe: Arc::clone(&probe), results, plain: false })
+                Some(ProbeRound {
+                    probe: Arc::clone(&probe),
+                    results,
+                    steps: Vec::new(),
+                    plain: false,
+                })
             });
             let tick = ServiceTick {
                 span_ms: 1000,

@@ -17,7 +17,11 @@ use crate::time::Timestamp;
 use std::sync::Arc;
 use strand::Rules;
 use stratum::Stratum;
-use stream::{LIVE_EVENTS, PROBE_EVENTS, Stream, live_counts, probe_counts};
+use stream::{
+    LIVE_EVENTS, PROBE_EVENTS, STEP_EVENTS, Stream, live_counts, probe_counts, step_ratios,
+};
+
+pub(crate) use stream::{step_counts, step_name};
 
 /// How a live event's counts are indexed: failures, the slow ones of the 90th percentile.
 const FAILURE: usize = 0;
@@ -32,9 +36,11 @@ const TOGETHER: [f64; LIVE_EVENTS.len()] = [0.43, 0.018, 0.012, 0.018, 0.024, 0.
 /// On each route by itself, shared out over them.
 const BY_ROUTE: [f64; LIVE_EVENTS.len()] = [0.20, 0.012, 0.008, 0.012, 0.016, 0.016, 0.004, 0.024];
 /// On all probes together, on each by itself; and how much an event of theirs weighs beside one of users.
-const ALL_PROBES: [f64; PROBE_EVENTS.len()] = [0.0, 0.012, 0.018];
-const BY_PROBE: [f64; PROBE_EVENTS.len()] = [0.09, 0.008, 0.012];
+const ALL_PROBES: [f64; PROBE_EVENTS.len()] = [0.0, 0.008, 0.012];
+const BY_PROBE: [f64; PROBE_EVENTS.len()] = [0.09, 0.004, 0.006];
 const WEIGHT_OF_PROBES: [f64; PROBE_EVENTS.len()] = [0.22, 0.02, 0.03];
+/// On each step of a probe.
+const BY_STEP: [f64; STEP_EVENTS.len()] = [0.02];
 
 /// Name of the stream that takes all routes together, and of that of all probes.
 const EVERYWHERE: &str = "all routes";
@@ -70,6 +76,8 @@ pub(crate) struct Detector {
     exposure: Exposure,
     all_probes: Stream<{ PROBE_EVENTS.len() }>,
     probes: Vec<Stream<{ PROBE_EVENTS.len() }>>,
+    /// Of all probes' steps.
+    steps: Vec<Stream<{ STEP_EVENTS.len() }>>,
     margin: f64,
 }
 
@@ -83,6 +91,7 @@ impl Detector {
             exposure: Exposure { weight: 0.0, withdrawn: false },
             all_probes: Stream::new(Arc::from(EVERY_PROBE), &PROBE_EVENTS, now),
             probes: Vec::new(),
+            steps: Vec::new(),
             margin,
         }
     }
@@ -214,6 +223,29 @@ impl Detector {
         }
         self.probes.iter_mut().for_each(|stream| stream.close_tick(rules));
         self.all_probes.close_tick(rules);
+        self.observe_steps(rules, tick);
+    }
+
+    /// Each step of a round is a pair: the canary's time is held against stable's at that very moment, so that
+    /// what slows both, and how long the other steps take, does not hide the one that is slower. They are not
+    /// looked at together: what slows one step of a run slows the next as well.
+    fn observe_steps(&mut self, rules: Rules, tick: &ServiceTick) {
+        let known = self.steps.len();
+        self.steps.iter_mut().for_each(Stream::next_tick);
+        for round in &tick.probes {
+            for (at, micros) in round.steps.iter().enumerate() {
+                let name = step_name(&round.probe, at);
+                let place = position(&self.steps, &name).unwrap_or_else(|| {
+                    self.steps.push(Stream::new(name.into(), &STEP_EVENTS, rules.now));
+                    self.steps.len() - 1
+                });
+                let seen = step_counts(micros, rules.margin);
+                self.steps[place].see(&[seen]);
+                self.steps[place].end(&[seen], &step_ratios(seen, rules.margin));
+            }
+        }
+        share_out(&mut self.steps, known);
+        self.steps.iter_mut().for_each(|stream| stream.close_tick(rules));
     }
 
     /// The e-value now.
@@ -223,8 +255,9 @@ impl Detector {
             gain(&self.all_routes, &TOGETHER, margin) + of_each(&self.routes, &BY_ROUTE, margin);
         let probe =
             gain(&self.all_probes, &ALL_PROBES, margin) + of_each(&self.probes, &BY_PROBE, margin);
+        let steps = of_each(&self.steps, &BY_STEP, margin);
         // What no process has of the stake stays where it was: at 1.
-        (1.0 + live + probe).max(0.0)
+        (1.0 + live + probe + steps).max(0.0)
     }
 
     /// The strongest events, strongest first, at most `count`.
@@ -242,6 +275,9 @@ impl Detector {
         let alone = |stream| (stream, 1.0);
         for (stream, rank) in self.probes.iter().map(alone).chain(wide_probes) {
             stream.evidence(&PROBE_EVENTS, &WEIGHT_OF_PROBES, rank, self.margin, &mut found);
+        }
+        for stream in &self.steps {
+            stream.evidence(&STEP_EVENTS, &BY_STEP, 1.0, self.margin, &mut found);
         }
         found.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         found.truncate(count);

@@ -29,6 +29,8 @@ pub(super) const PROBE_EVENTS: [Event; 3] =
     [Event::ProbeFailure, Event::ProbeSlower, Event::ProbeMuchSlower];
 /// At which of stable's quantiles a round is slow: the upper quartile, the 99th percentile.
 const SLOW_ROUNDS: [usize; 2] = [1, 3];
+/// The event of a probe's step.
+pub(super) const STEP_EVENTS: [Event; 1] = [Event::ProbeSlower];
 
 /// The strands of one route or probe, or of all together.
 #[derive(Debug, Clone)]
@@ -175,6 +177,27 @@ pub(super) fn probe_counts(
         }
     });
     [failed, slow, slower]
+}
+
+/// The stream of a probe's step; `at` counts from 0.
+pub(crate) fn step_name(probe: &str, at: usize) -> String {
+    format!("{probe}, step {}", at + 1)
+}
+
+/// Whether one side of a step was clearly slower than the other at the same moment.
+pub(crate) fn step_counts(micros: &Pair<u64>, margin: f64) -> Pair<Count> {
+    let one = |hit: bool| Count::new(1, u64::from(hit));
+    Pair {
+        stable: one(micros.stable > tolerated(micros.canary, margin)),
+        canary: one(micros.canary > tolerated(micros.stable, margin)),
+    }
+}
+
+/// "No worse" includes a canary that takes `margin` times as long: it is then beyond that as often as not. So
+/// what speaks for it is every round in which it is not, and not only those in which stable is the slower.
+pub(super) fn step_ratios(seen: Pair<Count>, margin: f64) -> [LogRatios; STEP_EVENTS.len()] {
+    let not_slower = Count::new(1, 1 - seen.canary.hits);
+    [LogRatios::of_stratum(Pair { stable: not_slower, ..seen }, margin)]
 }
 
 /// Canary against stable in the same round.

@@ -2,6 +2,7 @@ use super::*;
 use crate::outcome::Outcome;
 use crate::sample::{LiveSample, ProbeResult, ProbeRound, Sample};
 use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
 use std::time::Duration;
 
 const MARGIN: f64 = 1.25;
@@ -52,7 +53,7 @@ fn watch(ticks: impl Iterator<Item = ServiceTick>) -> Detector {
 #[test]
 fn stakes_sum_to_at_most_one() {
     let live = TOGETHER.iter().chain(&BY_ROUTE).sum::<f64>();
-    let all = live + ALL_PROBES.iter().chain(&BY_PROBE).sum::<f64>();
+    let all = live + ALL_PROBES.iter().chain(&BY_PROBE).chain(&BY_STEP).sum::<f64>();
     assert!(all <= 1.0 + 1e-12, "{all}");
 }
 
@@ -112,6 +113,7 @@ fn twenty_rounds_that_fail_on_the_canary_alone_are_an_anomaly_and_shared_ones_no
             stable: ProbeResult { outcome: stable, micros: 9_000 },
             canary: ProbeResult { outcome: canary, micros: 9_000 },
         },
+        steps: Vec::new(),
         plain: false,
     };
     let rounds = |stable, canary| {
@@ -182,4 +184,38 @@ fn one_user_who_fails_again_and_again_is_one_witness() {
     };
     assert!(failing(8).e_value() < 2.0, "{}", failing(8).e_value());
     assert!(failing(0).e_value() > 1e6);
+}
+
+/// Rounds of a journey of three steps, one a second. All times of a round are up to three times as long as
+/// usual, on both sides alike; the second step takes `times` as long on the canary.
+fn journeys(seconds: u64, times: f64) -> Detector {
+    let mut dice = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(7);
+    watch((0..seconds).map(move |_| {
+        let busy = dice.random_range(1.0..3.0);
+        let mut took = |usual: f64, times: f64| Pair {
+            stable: (usual * busy * dice.random_range(0.8..1.25)) as u64,
+            canary: (usual * busy * times * dice.random_range(0.8..1.25)) as u64,
+        };
+        let steps = vec![took(900_000.0, 1.0), took(100_000.0, times), took(500_000.0, 1.0)];
+        let all = |side: fn(&Pair<u64>) -> u64| ProbeResult {
+            outcome: Outcome::Ok,
+            micros: steps.iter().map(side).sum(),
+        };
+        let results = Pair { stable: all(|step| step.stable), canary: all(|step| step.canary) };
+        let probes = vec![ProbeRound { probe: Arc::from("login"), results, steps }];
+        ServiceTick { span_ms: 1000, probes, ..ServiceTick::default() }
+    }))
+}
+
+#[test]
+fn a_slower_step_of_a_journey_that_wavers_is_seen_and_named_and_one_within_the_margin_is_not() {
+    let slower = journeys(200, 1.5);
+    assert!(slower.e_value() > 1000.0, "{}", slower.e_value());
+    let strongest = slower.strongest(1).pop().unwrap();
+    assert_eq!((&*strongest.stream, strongest.event), ("login, step 2", Event::ProbeSlower));
+    assert!(strongest.hits.canary > 20 * strongest.hits.stable, "{strongest:?}");
+    for times in [1.0, 1.2, 1.25] {
+        let within = journeys(2000, times);
+        assert!(within.e_value() < 2.0, "{times}: {}", within.e_value());
+    }
 }

@@ -1,7 +1,7 @@
 //! What a tick says: to the windows, and to the tests that run after an alarm.
 
 use crate::baseline::{BaselineProfile, THRESHOLDS};
-use crate::detector::{SLOW, TickCounts, tolerated};
+use crate::detector::{SLOW, TickCounts, step_counts, step_name, tolerated};
 use crate::evaluation::{Event, EventEvidence, Quantiles};
 use crate::kernel::Count;
 use crate::outcome::Outcome;
@@ -68,6 +68,22 @@ pub(super) fn probe_looks(
         stable.trials += 1;
     }
     (look, stable)
+}
+
+/// The same of the step that is behind the stream `fired`, each round against its own other half; `None` where
+/// it is no step's.
+pub(super) fn step_looks(rounds: &[ProbeRound], fired: &str, margin: f64) -> Option<(Look, Count)> {
+    let mut looks: Option<(Look, Count)> = None;
+    for round in rounds.iter().filter(|round| fired.starts_with(&*round.probe)) {
+        let place = (0..round.steps.len()).find(|at| step_name(&round.probe, *at) == *fired);
+        let Some(micros) = place.and_then(|at| round.steps.get(at)) else { continue };
+        let seen = step_counts(micros, margin);
+        let (look, stable) = looks.get_or_insert_default();
+        look.bad += seen.canary.hits;
+        look.clean += 1 - seen.canary.hits;
+        stable.add(seen.stable);
+    }
+    looks
 }
 
 /// Stable's usual share of the event that fired, 0 to 1; `None` where that is not known.

@@ -29,7 +29,7 @@ pub use probing::ProbeRates;
 pub use scenario::{Scenario, ScenarioError};
 pub use service::ServiceShape;
 
-use crate::sample::{LiveSample, Pair, ProbeResult, Sample, ServiceTick};
+use crate::sample::{LiveSample, Pair, ProbeRound, Sample, ServiceTick};
 use crate::settings::Exposure;
 use dice::Dice;
 use harm::Toll;
@@ -94,7 +94,7 @@ pub struct World {
     refused: Spreads,
     tray: Tray,
     /// Probe rounds that still run, with the time at which both sides will have ended.
-    rounds: Vec<(u64, usize, Pair<ProbeResult>)>,
+    rounds: Vec<(u64, usize, ProbeRound)>,
     own_turns: Turns,
     plain_turns: Turns,
     /// Growth of memory since the start of the process, relative to what it was.

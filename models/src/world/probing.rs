@@ -83,20 +83,33 @@ impl World {
                 continue;
             }
             let at = start_ms as f64 / 1000.0;
-            let results = Pair {
-                stable: self.probe(probe, Variant::Stable, at, canary_load),
-                canary: self.probe(probe, Variant::Canary, at, canary_load),
-            };
+            let (stable, of_stable) = self.probe(probe, Variant::Stable, at, canary_load);
+            let (canary, of_canary) = self.probe(probe, Variant::Canary, at, canary_load);
+            let both_well = [&stable, &canary].iter().all(|result| result.outcome == Outcome::Ok);
+            let pairs = of_stable.into_iter().zip(of_canary);
+            let steps = pairs.filter(|_| both_well);
             // One after the other, as the real ones.
-            let micros = results.stable.micros + results.canary.micros;
-            self.rounds.push((start_ms + micros / 1000, probe, results));
+            let micros = stable.micros + canary.micros;
+            let round = ProbeRound {
+                probe: Arc::clone(&self.service.probe_names[probe]),
+                results: Pair { stable, canary },
+                steps: steps.map(|(stable, canary)| Pair { stable, canary }).collect(),
+                plain: probe == self.service.probes.len(),
+            };
+            self.rounds.push((start_ms + micros / 1000, probe, round));
         }
     }
 
-    /// One run of a probe on one variant: its steps in order, up to the first that fails.
-    fn probe(&mut self, probe: usize, variant: Variant, at: f64, canary_load: f64) -> ProbeResult {
+    /// One run of a probe on one variant: its steps in order, up to the first that fails; and how long each took.
+    fn probe(
+        &mut self,
+        probe: usize,
+        variant: Variant,
+        at: f64,
+        canary_load: f64,
+    ) -> (ProbeResult, Vec<u64>) {
         let limit = PROBE_TIMEOUT_MS * 1000;
-        let mut micros = 0;
+        let (mut micros, mut took) = (0, Vec::new());
         let steps = self.service.probe_steps(probe).len();
         let asserts = self.service.probes_assert && probe < self.service.probes.len();
         for step in 0..steps {
@@ -107,15 +120,16 @@ impl World {
                     Outcome::Timeout => limit,
                     _ => micros + self.one_failed_after(route, outcome),
                 };
-                return ProbeResult { outcome, micros: after.min(limit) };
+                return (ProbeResult { outcome, micros: after.min(limit) }, took);
             }
-            micros += self.one_answered_after(route, &condition);
+            took.push(self.one_answered_after(route, &condition));
+            micros += took[step];
             if asserts && self.dice.chance(condition.wrong) {
-                return ProbeResult { outcome: Outcome::Assertion, micros };
+                return (ProbeResult { outcome: Outcome::Assertion, micros }, took);
             }
         }
         let outcome = if micros > limit { Outcome::Timeout } else { Outcome::Ok };
-        ProbeResult { outcome, micros: micros.min(limit) }
+        (ProbeResult { outcome, micros: micros.min(limit) }, took)
     }
 
     fn step_fails(&mut self, condition: &Condition) -> Option<Outcome> {
@@ -131,11 +145,6 @@ impl World {
         let now = self.now_ms;
         let (ended, running) = self.rounds.drain(..).partition(|(due, _, _)| *due <= now);
         self.rounds = running;
-        let named = |(_, probe, results): (u64, usize, Pair<ProbeResult>)| ProbeRound {
-            probe: Arc::clone(&self.service.probe_names[probe]),
-            results,
-            plain: probe == self.service.probes.len(),
-        };
-        Vec::into_iter(ended).map(named).collect()
+        Vec::into_iter(ended).map(|(_, _, round)| round).collect()
     }
 }

@@ -19,6 +19,7 @@ pub(crate) fn probe(name: &str, steps: Vec<Step>) -> ProbeDefinition {
         seasons: Vec::new(),
         max_body: DEFAULT_MAX_BODY,
         steps,
+        browser: None,
         secrets: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use crate::scheduling::{checkout, next, pool, scheduler};
 use crate::shop::Shop;
 use ring::hmac;
 use serinus_config::{Body, ProbeDefinition, Settings, Template};
-use serinus_probes::{Inputs, RunContext, Secrets, run_probe};
+use serinus_probes::{Recordings, Inputs, RunContext, Secrets, run_probe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ expect = { body_contains = "welcome" }
 
 fn inputs(settings: &Settings, secret: Option<&str>) -> Inputs {
     let secrets = secret.map(|value| ("key".to_owned(), value.to_owned()));
-    Inputs::read(settings, Secrets::new(secrets)).unwrap()
+    Inputs::read(settings, Secrets::new(secrets), Recordings::default()).unwrap()
 }
 
 fn often(settings: &Settings) -> Arc<ProbeDefinition> {
@@ -108,7 +108,7 @@ async fn a_row_without_the_column_fails_the_step_and_a_broken_file_the_configura
         "step 1 `post /echo`: template `{{ row.user }} {{ row.password }}`: `row.password` is unknown here"
     );
     std::fs::write(folder.0.join("users.csv"), "user\n\"ann\n").unwrap();
-    let error = Inputs::read(&settings, Secrets::default()).unwrap_err().to_string();
+    let error = Inputs::read(&settings, Secrets::default(), Recordings::default()).unwrap_err().to_string();
     let file = folder.0.join("users.csv");
     let expected = format!("rows of probe `login`: {}:2: a quote is never closed", file.display());
     assert_eq!(error, expected);

@@ -13,6 +13,7 @@ mod cleanup;
 mod faults;
 mod inputs;
 mod journeys;
+mod kinds;
 mod marks;
 mod raw;
 mod readme;

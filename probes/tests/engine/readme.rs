@@ -61,5 +61,16 @@ fn every_capture_and_expectation_of_the_readme_is_valid() {
 
 #[test]
 fn the_readmes_way_to_resources_is_valid() {
-    assert!(parse(block(4)).services[0].resources.is_some());
+    assert!(parse(block(5)).services[0].resources.is_some());
+}
+
+#[test]
+fn the_browser_of_the_readme_has_the_defaults_that_it_tells() {
+    let text = block(4).replace("\"shop\"", "\"checkout\"");
+    let told = parse(&text).probes[0].clone();
+    assert_eq!(told.browser.as_deref(), Some(Path::new("recordings/checkout.json")));
+    let keys = ["interval", "timeout"];
+    let lines = text.lines().filter(|line| !keys.iter().any(|key| line.starts_with(key)));
+    let silent = parse(&lines.collect::<Vec<_>>().join("\n")).probes[0].clone();
+    assert_eq!((silent.interval, silent.timeout), (told.interval, told.timeout));
 }

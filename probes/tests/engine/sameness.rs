@@ -29,7 +29,7 @@ async fn round(path: &str, may_differ: Differences, prices: (f64, f64)) -> Pair<
     scheduler.apply(&[service], &secrets());
     match next(&mut rounds).await.runs {
         Runs::Both(pair) => pair,
-        Runs::StableOnly(_) => panic!("there is a canary"),
+        other => panic!("there is a canary: {other:?}"),
     }
 }
 

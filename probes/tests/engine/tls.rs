@@ -19,7 +19,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// A TLS server for `shop.test` that answers 200 once per connection; its endpoint and its certificate.
-async fn server() -> (String, String, JoinSet<()>) {
+pub(crate) async fn server() -> (String, String, JoinSet<()>) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["shop.test".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();

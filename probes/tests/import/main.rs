@@ -9,6 +9,7 @@ mod damaged;
 mod har;
 mod hurl;
 mod recorder;
+mod samples;
 
 use serinus_config::{ProbeDefinition, parse};
 use serinus_probes::import::{Imported, Naming, Source, import};

@@ -235,7 +235,7 @@ mod tests {
         load.observe(at(1), &tick(1000, 100, 100, 0));
         let result = |outcome| ProbeResult { outcome, micros: 1_000 };
         let results = Pair { stable: result(Outcome::Ok), canary: result(Outcome::Assertion) };
-        let round = ProbeRound { probe: "order".into(), results, plain: false };
+        let round = ProbeRound { probe: "order".into(), results, steps: Vec::new(), plain: false };
         let probes = vec![round; 10];
         load.observe(at(2), &ServiceTick { span_ms: 1000, probes, ..ServiceTick::default() });
         assert!(load.failing() > 0.6, "{}", load.failing());

@@ -225,7 +225,12 @@ impl Lab {
             };
             let results =
                 Pair { stable: result(&behaviour.stable), canary: result(&behaviour.canary) };
-            rounds.push(ProbeRound { probe: Arc::from("login"), results, plain: false });
+            rounds.push(ProbeRound {
+                probe: Arc::from("login"),
+                results,
+                steps: Vec::new(),
+                plain: false,
+            });
         }
         rounds
     }

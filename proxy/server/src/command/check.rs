@@ -19,8 +19,8 @@ pub(super) struct CheckArguments {
 
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let file = &arguments.config;
-    let settings = match read_config(file) {
-        Ok((settings, _inputs)) => settings,
+    let (settings, inputs) = match read_config(file) {
+        Ok(read) => read,
         Err(why) => {
             eprintln!("{}", why.trim_end());
             return Ok(ExitCode::FAILURE);
@@ -33,6 +33,9 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     }
     print!("{}", summary(file, &settings));
     for warning in &settings.warnings {
+        println!("warning: {warning}");
+    }
+    for warning in inputs.absent().into_iter().chain(inputs.recordings.remarks()) {
         println!("warning: {warning}");
     }
     for line in running(&settings) {

@@ -5,7 +5,7 @@ use crate::explain::words::latency;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use serinus_models::Outcome;
-use serinus_probes::{Phase, ProbeRun, Rows, RunContext, Target, Traffic, lint, run_probe};
+use serinus_probes::{Phase, ProbeRun, Rows, RunContext, Target, Traffic, lint, try_probe};
 use serinus_routing::Variant;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -183,7 +183,7 @@ fn run_once(
         (None, _) => fastrand::usize(..),
     };
     let context = RunContext::of(fastrand::u64(..), &inputs, name, turn);
-    let run = runtime.block_on(run_probe(probe, &target, &context));
+    let run = runtime.block_on(try_probe(probe, &target, &context))?;
     println!(
         "probe {} run {} against {} {} at {}",
         run.probe, run.run, variant, pool.version, run.endpoint

@@ -6,8 +6,8 @@ use serinus_config::Settings;
 use serinus_models::{Outcome, Pair};
 use serinus_probes::orca::LoadReports;
 use serinus_probes::{
-    Answered, InputError, Inputs, ResourceReader, Round, Scheduler, Secrets, ServiceProbes,
-    ServiceResources, TlsError,
+    Answered, InputError, Inputs, Recordings, ResourceReader, Round, Runs, Scheduler, Secrets,
+    ServiceProbes, ServiceResources, TlsError,
 };
 use serinus_routing::Variant;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ impl Parts {
         let probing = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("probes")
+            .on_thread_start(give_way)
             .enable_all()
             .build()?;
         let (counted, loads) = (metrics.clone(), data_path.loads());
@@ -62,8 +63,24 @@ impl Parts {
     /// Probes these from now on.
     pub(super) fn probe(&mut self, aims: Aims, inputs: Inputs) {
         let _within = self.probing.enter();
+        if let Some(absent) = inputs.absent() {
+            tracing::warn!(target: "serinus::probe", "{absent}");
+        }
+        for remark in inputs.recordings.remarks() {
+            tracing::warn!(target: "serinus::probe", "{remark}");
+        }
         self.scheduler.apply(&aims.probes, inputs);
         self.resources.apply(&aims.resources);
+    }
+}
+
+/// How much probes give way to users where both want the same core.
+const NICENESS: i32 = 5;
+
+/// On the thread that it is called on: users are served first. Being refused is no reason not to probe.
+fn give_way() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "probes run at the usual priority");
     }
 }
 
@@ -90,7 +107,9 @@ impl Aims {
 /// # Errors
 /// The first that is nowhere, with the probe that needs it.
 pub(crate) fn inputs(settings: &Settings) -> Result<Inputs, InputError> {
-    let names = settings.secret_names();
+    let recordings = Recordings::read(settings)?;
+    let mut names = settings.secret_names();
+    names.extend(recordings.secret_names());
     let folder = settings.server.state_dir.join("secrets");
     let secrets = Secrets::read(names.clone(), |variable| {
         if let Ok(value) = std::env::var(variable) {
@@ -106,7 +125,7 @@ pub(crate) fn inputs(settings: &Settings) -> Result<Inputs, InputError> {
         let path = folder.join(names.keys().find(is_it)?);
         path.is_file().then(|| path.display().to_string())
     })?;
-    Inputs::read(settings, secrets)
+    Inputs::read(settings, secrets, recordings.clone())
 }
 
 /// Requests that each variant of a service has answered: what its CPU is set against.
@@ -136,6 +155,9 @@ fn hear(round: &Round, loads: &LoadReports) {
 }
 
 fn log_failures(round: &Round) {
+    if let Runs::NotRun(why) = &round.runs {
+        tracing::debug!(target: "serinus::probe", probe = &*round.probe, "not run: {why}");
+    }
     for (variant, run) in round.runs.each().filter(|(_, run)| run.outcome != Outcome::Ok) {
         tracing::debug!(
             target: "serinus::probe",

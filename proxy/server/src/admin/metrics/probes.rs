@@ -1,8 +1,8 @@
 //! Counters that probes keep: they run tens of times a second at most, so the usual vectors do.
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
-use serinus_models::{Outcome, Pair};
-use serinus_probes::{Answered, Round};
+use serinus_models::Pair;
+use serinus_probes::{Answered, Round, Runs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,7 +41,7 @@ impl ProbeMetrics {
             left_out: IntCounterVec::new(
                 Opts::new(
                     "serinus_probe_rounds_left_out_total",
-                    "Rounds that did not take place: the one before went on (overrun), or too many others did (crowded).",
+                    "Rounds that did not take place: the one before went on (overrun), too many others did (crowded), or there is no browser for it (no_browser).",
                 ),
                 &["probe", "reason"],
             )?,
@@ -71,6 +71,9 @@ impl ProbeMetrics {
                 self.left_out.with_label_values(&[&*round.probe, reason]).inc_by(number);
             }
         }
+        if matches!(round.runs, Runs::NotRun(_)) {
+            self.left_out.with_label_values(&[&*round.probe, "no_browser"]).inc();
+        }
         for (variant, run) in round.runs.each() {
             self.runs.with_label_values(&[&*round.probe, variant, run.outcome.as_str()]).inc();
             for step in &run.steps {
@@ -82,10 +85,8 @@ impl ProbeMetrics {
                     }
                 }
             }
-            let answered = run.steps.iter().filter(|step| step.outcome != Outcome::ConnectError);
-            // A redirect that was followed was a request of its own.
-            let (answered, bytes) = answered.fold((0, 0), |(requests, bytes), step| {
-                (requests + 1 + u64::from(step.redirects), bytes + step.bytes)
+            let (answered, bytes) = run.steps.iter().fold((0, 0), |(requests, bytes), step| {
+                (requests + u64::from(step.requests), bytes + step.bytes)
             });
             let mut requests = self.lock();
             let pair = requests.entry(round.service.clone()).or_default();
