@@ -35,11 +35,13 @@ use harm::Toll;
 use requests::Waiting;
 use spread::{Spreads, Tray};
 use std::sync::Arc;
+use serde::Serialize;
 use std::time::Duration;
 use traffic::Traffic;
 
 /// What is true of a release, whatever can be seen of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Truth {
     /// It has a fault that lasts: it should be rolled back.
     Sustained,

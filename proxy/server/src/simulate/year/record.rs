@@ -2,10 +2,11 @@
 
 use super::calendar::Deployment;
 use crate::simulate::ledger::Outcome;
+use crate::simulate::proxy::TakenBack;
 use crate::simulate::record::write_file;
 use anyhow::Context;
 use serde::Serialize;
-use serinus_models::Predictor;
+use serinus_models::{Label, Predictor};
 use serinus_models::learn::Lesson;
 use serinus_models::world::Truth;
 use std::fmt::Write;
@@ -40,6 +41,23 @@ impl Tally {
     }
 }
 
+/// What became of one release.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Fate {
+    service: &'static str,
+    scenario: String,
+    truth: Truth,
+    missed: bool,
+    /// `forecast`, `repeated` or `unresolved`; none of a release that stayed.
+    taken_back_by: Option<String>,
+    /// Since the first alarm.
+    after_seconds: Option<f64>,
+    /// What the model said then.
+    forecast: Option<f64>,
+    /// Of its episodes, as observed.
+    labels: Vec<Label>,
+}
+
 /// One day.
 #[derive(Debug, Default)]
 pub(super) struct Day {
@@ -47,12 +65,19 @@ pub(super) struct Day {
     pub(super) ordinary: Tally,
     /// Labelled episodes with what is true of their releases.
     pub(super) lessons: Vec<(Lesson, bool, Truth)>,
+    /// What became of each release.
+    pub(super) fates: Vec<Fate>,
     /// Squared errors of the forecasts against the truth, and how many.
     pub(super) error: (f64, u32),
 }
 
 impl Day {
-    pub(super) fn add(&mut self, deployment: &Deployment<'_>, outcome: &Outcome) {
+    pub(super) fn add(
+        &mut self,
+        deployment: &Deployment<'_>,
+        (outcome, taken_back): (&Outcome, Option<TakenBack>),
+        labels: Vec<Label>,
+    ) {
         let is_bad = outcome.truth == Truth::Sustained;
         let tally = Tally {
             good: u32::from(!is_bad),
@@ -61,6 +86,16 @@ impl Day {
             missed: u32::from(outcome.missed),
         };
         if deployment.is_odd { self.odd.add(tally) } else { self.ordinary.add(tally) }
+        self.fates.push(Fate {
+            service: deployment.service,
+            scenario: deployment.scenario.name().to_owned(),
+            truth: outcome.truth,
+            missed: outcome.missed,
+            taken_back_by: taken_back.as_ref().map(|taken_back| taken_back.by.clone()),
+            after_seconds: taken_back.as_ref().map(|taken_back| taken_back.after.as_secs_f64()),
+            forecast: taken_back.and_then(|taken_back| taken_back.forecast),
+            labels,
+        });
     }
 
     /// Holds the forecasts of the model that judged against what is true.
@@ -219,6 +254,7 @@ impl Year {
                 "day": day,
                 "odd": { "learning": learned.odd, "prior": alone.odd },
                 "ordinary": { "learning": learned.ordinary, "prior": alone.ordinary },
+                "releases": { "learning": learned.fates, "prior": alone.fates },
                 "brier": { "learning": brier(learned), "prior": brier(alone), "poisoned": brier(&self.poisoned[day]) },
             })
         };
