@@ -45,6 +45,8 @@ impl Tally {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Fate {
     service: &'static str,
+    #[serde(skip)]
+    is_odd: bool,
     scenario: String,
     truth: Truth,
     missed: bool,
@@ -88,6 +90,7 @@ impl Day {
         if deployment.is_odd { self.odd.add(tally) } else { self.ordinary.add(tally) }
         self.fates.push(Fate {
             service: deployment.service,
+            is_odd: deployment.is_odd,
             scenario: deployment.scenario.name().to_owned(),
             truth: outcome.truth,
             missed: outcome.missed,
@@ -203,7 +206,22 @@ impl Year {
         }
         let _ = writeln!(
             text,
-            "Brier score of the model that judges, against what is true (labels of days {} to {} upside down in the poisoned year)\n{:<10}{:>12}{:>12}{:>12}{:>12}",
+            "Good releases of the services with their own ways that were taken back, by what said so\n{:<10}{:>22}{:>22}{:>22}",
+            "quarter", "forecast", "anomaly came back", "unresolved"
+        );
+        for number in 0..4 {
+            let fates = quarter(&self.learned, number).iter().flat_map(|day| &day.fates);
+            let good = fates.filter(|fate| fate.is_odd && fate.truth != Truth::Sustained);
+            let by: Vec<&str> = good.filter_map(|fate| fate.taken_back_by.as_deref()).collect();
+            let count = |why: &str| by.iter().filter(|by| **by == why).count();
+            let [forecast, repeated, unresolved] =
+                ["forecast", "repeated", "unresolved"].map(count);
+            let _ =
+                writeln!(text, "{:<10}{forecast:>22}{repeated:>22}{unresolved:>22}", number + 1);
+        }
+        let _ = writeln!(
+            text,
+            "\nBrier score of the model that judges, against what is true (labels of days {} to {} upside down in the poisoned year)\n{:<10}{:>12}{:>12}{:>12}{:>12}",
             self.poison.start,
             self.poison.end - 1,
             "month",
