@@ -33,9 +33,9 @@ use crate::settings::Exposure;
 use dice::Dice;
 use harm::Toll;
 use requests::Waiting;
+use serde::Serialize;
 use spread::{Spreads, Tray};
 use std::sync::Arc;
-use serde::Serialize;
 use std::time::Duration;
 use traffic::Traffic;
 

@@ -186,7 +186,10 @@ async fn main() -> anyhow::Result<()> {
         let first = round % 2 == 0;
         if !first {
             let took = without_training(&lab, lasts).await?;
-            println!("{}", json!({ "round": round, "training": false, "figures": figures(took.clone()) }));
+            println!(
+                "{}",
+                json!({ "round": round, "training": false, "figures": figures(took.clone()) })
+            );
             without.extend(took);
         }
         let (took, training) = with_training(&mut lab).await?;
@@ -198,10 +201,16 @@ async fn main() -> anyhow::Result<()> {
         with.extend(took);
         if first {
             let took = without_training(&lab, lasts).await?;
-            println!("{}", json!({ "round": round, "training": false, "figures": figures(took.clone()) }));
+            println!(
+                "{}",
+                json!({ "round": round, "training": false, "figures": figures(took.clone()) })
+            );
             without.extend(took);
         }
     }
-    println!("{}", json!({ "rounds": rounds, "with_training": figures(with), "without": figures(without) }));
+    println!(
+        "{}",
+        json!({ "rounds": rounds, "with_training": figures(with), "without": figures(without) })
+    );
     Ok(())
 }

@@ -417,9 +417,8 @@ impl Conductor {
 
     pub(super) fn show(&self) {
         if let Some(status) = self.judgement.status() {
-            let judged = |name: &str| {
-                status.iter().any(|service| service.watched && *service.name == *name)
-            };
+            let judged =
+                |name: &str| status.iter().any(|service| service.watched && *service.name == *name);
             self.parts.data_path.mirror(judged);
             self.board.services.store(Arc::new(status));
         }

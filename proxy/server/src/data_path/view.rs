@@ -231,8 +231,9 @@ impl Setup {
                 timeouts: found.timeouts,
                 retry: found.retry.clone(),
                 hearing: Hearing::of(found, &loads),
-                mirror: canary
-                    .and_then(|_| Mirror::new(found.mirror, old.and_then(|old| old.mirror.as_ref()))),
+                mirror: canary.and_then(|_| {
+                    Mirror::new(found.mirror, old.and_then(|old| old.mirror.as_ref()))
+                }),
                 seed: service.cohort_seed(),
                 budget: old.map_or_else(
                     || Arc::new(RetryBudget::new(now, 0)),

@@ -95,7 +95,12 @@ impl Collector for EndpointFamilies {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let metrics = self.endpoints().into_iter().chain(self.services()).chain(self.redirects()).chain(self.mirrored());
+        let metrics = self
+            .endpoints()
+            .into_iter()
+            .chain(self.services())
+            .chain(self.redirects())
+            .chain(self.mirrored());
         let named = FAMILIES.iter().zip(metrics).filter(|(_, metrics)| !metrics.is_empty());
         named.map(|((name, help, kind), metrics)| family(name, help, *kind, metrics)).collect()
     }

@@ -255,7 +255,8 @@ mod tests {
         let (mut fault, begins) = fault(FaultKind::Overload, 1.0, None);
         let mut dice = fastrand::Rng::with_seed(1);
         let mut failed = |from: u64, rate: u64| {
-            let at = |turn| begins + Duration::from_secs(from) + Duration::from_secs(turn) / rate as u32;
+            let at =
+                |turn| begins + Duration::from_secs(from) + Duration::from_secs(turn) / rate as u32;
             let asked = (0..5 * rate).map(|turn| fault.effect(at(turn), &mut dice).ending);
             asked.skip(rate as usize * 3).filter(|ending| *ending == Ending::Fail).count()
         };

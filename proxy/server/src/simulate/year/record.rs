@@ -6,9 +6,9 @@ use crate::simulate::proxy::TakenBack;
 use crate::simulate::record::write_file;
 use anyhow::Context;
 use serde::Serialize;
-use serinus_models::{Label, Predictor};
 use serinus_models::learn::Lesson;
 use serinus_models::world::Truth;
+use serinus_models::{Label, Predictor};
 use std::fmt::Write;
 use std::fs;
 use std::ops::Range;
@@ -87,7 +87,11 @@ impl Day {
             bad: u32::from(is_bad && outcome.severe),
             missed: u32::from(outcome.missed),
         };
-        if deployment.is_odd { self.odd.add(tally) } else { self.ordinary.add(tally) }
+        if deployment.is_odd {
+            self.odd.add(tally)
+        } else {
+            self.ordinary.add(tally)
+        }
         self.fates.push(Fate {
             service: deployment.service,
             is_odd: deployment.is_odd,
