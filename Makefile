@@ -99,6 +99,19 @@ bench-petshop: setup-build ## the judgement on Amazon's PetShop incidents: DATA=
 	@[ -n "$(DATA)" ] || { echo "== say where the data set is: make bench-petshop DATA=PATH (https://github.com/amazon-science/petshop-root-cause-analysis)"; exit 1; }
 	cargo run --locked --release -p serinus-models --example petshop -- --data "$(DATA)" $(if $(JSON),--json "$(JSON)")
 
+LEARNING := benches/runs/$(shell date +%F)-learning
+ROUNDS ?= 6
+
+.PHONY: bench-learning
+bench-learning: setup-build ## what learning costs: the time of a training and of a forecast, and the p99 of live traffic with and without a training beside it; kept in benches/runs
+	cargo build --locked --release -p serinus -p serinus-tests --bins
+	cargo build --locked --release -p serinus-models --example learning_speed
+	mkdir -p $(LEARNING)
+	./target/release/examples/learning_speed | tee $(LEARNING)/speed.txt
+	./target/release/measure_learning $(ROUNDS) | tee $(LEARNING)/delay.jsonl
+	{ uname -srm; grep -m1 'model name' /proc/cpuinfo || true; echo "$(CORES) cores"; rustc --version; ./target/release/serinus --version; git describe --always --dirty; } > $(LEARNING)/machine.txt
+	@echo "== kept in $(LEARNING)"
+
 APPLICATIONS := target/applications
 PROBES_RECORD := benches/runs/$(shell date +%F)-probes
 GREEN ?= 600

@@ -13,9 +13,11 @@ use crate::window::excess;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Seconds after the alarm at which features are kept for learning: most of them early, when it is hard
-/// and much is decided.
-pub const CHECKPOINTS: [u32; 7] = [0, 2, 5, 10, 20, 60, 180];
+/// Seconds after the alarm at which features are kept for learning: close to each other early, when it is hard
+/// and much is decided; and later still close enough that it shows how long the failures of a
+/// service take which pass: with nothing between one minute and three, all that lasts longer than a minute
+/// would look as if it lasted for ever.
+pub const CHECKPOINTS: [u32; 11] = [0, 2, 5, 10, 20, 40, 60, 80, 100, 140, 180];
 
 /// One anomaly and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

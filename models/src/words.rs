@@ -88,6 +88,9 @@ pub(crate) fn anomaly(suspicion: &Suspicion) -> Reason {
 /// What came after the alarm.
 fn since(suspicion: &Suspicion) -> String {
     let (seen, bad) = suspicion.since;
+    if seen == 0 {
+        return "since the alarm nothing was seen of the canary yet".to_owned();
+    }
     format!("since the alarm {} observations of the canary were bad", share(bad, seen))
 }
 

@@ -104,11 +104,6 @@ impl RolloutFile {
                 "users will see both versions in turn: requests are not sticky",
             );
         }
-        if let Some(mirror) = &self.mirror
-            && !mirror.value.is_zero()
-        {
-            reader.warn(&mirror.span, "this version copies no requests yet: mirror has no effect");
-        }
         let stages = match self.stages {
             Some(stages) => settle_stages(stages, reader),
             None => unset.then(|| default_stages(probed)),

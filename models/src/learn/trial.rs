@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 const LEAST: u64 = 30;
 /// Labels after which a challenger that has not won is no better.
 const MOST: u64 = 200;
+/// Differences of squared errors below this are not made more of.
+const LEAST_DIFFERENCE: f64 = 0.05;
 /// So much worse calibrated on the trial's labels is no worse: they are few.
 const CALIBRATION_SLACK: f64 = 0.02;
 /// So much worse on the frozen scenarios is no worse: the world is not the scenarios.
@@ -90,8 +92,12 @@ pub(super) fn compare(
         }
         let (before, after) = (forecasts(champion, lesson), forecasts(challenger, lesson));
         let loss = (squared(&before, lesson.sustained), squared(&after, lesson.sustained));
-        // The most that they can differ by is 1.
-        bet.see(loss.0 - loss.1);
+        // The most that they can differ by on this lesson is known before its label is. Held against it, and
+        // not against 1, a model that is a little better on every label is found out as soon as one
+        // that is much better on a few; the bet is as valid.
+        let differs = |label| squared(&before, label) - squared(&after, label);
+        let most = differs(true).abs().max(differs(false).abs()).max(LEAST_DIFFERENCE);
+        bet.see(differs(lesson.sustained) / most);
         labels += 1;
         sums = (sums.0 + loss.0, sums.1 + loss.1);
         by_champion.extend(before.into_iter().map(|p| (p, lesson.sustained)));

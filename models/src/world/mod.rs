@@ -35,13 +35,15 @@ use dice::Dice;
 use harm::Toll;
 use probing::Turns;
 use requests::Waiting;
+use serde::Serialize;
 use spread::{Spreads, Tray};
 use std::sync::Arc;
 use std::time::Duration;
 use traffic::Traffic;
 
 /// What is true of a release, whatever can be seen of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Truth {
     /// It has a fault that lasts: it should be rolled back.
     Sustained,

@@ -172,6 +172,9 @@ pub struct ServiceStatus {
     pub evaluation: Option<Evaluation>,
     /// The label of the last episode, once known.
     pub last_label: Option<Label>,
+    /// Whether what is seen of the canary can still decide something, a label included.
+    #[serde(default)]
+    pub watched: bool,
 }
 
 /// One variant in [`ServiceStatus`].

@@ -326,6 +326,7 @@ impl ServiceRollout {
             observe: self.plan.policy.mode == Mode::Observe,
             evaluation: self.last.clone(),
             last_label: self.last_label,
+            watched: self.is_judged(),
         }
     }
 }

@@ -84,6 +84,7 @@ fn status() -> ServiceStatus {
         observe: false,
         evaluation: Some(evaluation()),
         last_label: None,
+        watched: true,
     }
 }
 

@@ -417,6 +417,9 @@ impl Conductor {
 
     pub(super) fn show(&self) {
         if let Some(status) = self.judgement.status() {
+            let judged =
+                |name: &str| status.iter().any(|service| service.watched && *service.name == *name);
+            self.parts.data_path.mirror(judged);
             self.board.services.store(Arc::new(status));
         }
         self.board.judgement.store(Arc::new(self.judgement.trouble()));

@@ -139,6 +139,9 @@ fn answered(data_path: &DataPath, metrics: &ProbeMetrics, service: &str) -> Pair
         variant.live += totals.totals.codes.iter().sum::<u64>();
         variant.bytes += totals.totals.bytes;
     }
+    // Copies cost the canary CPU as well.
+    let mirrored = data_path.mirrored().into_iter().find(|(name, ..)| **name == *service);
+    requests.canary.live += mirrored.map_or(0, |(_, answered, _)| answered);
     requests
 }
 

@@ -190,8 +190,9 @@ impl ProxyHttp for Gateway {
         upstream: &mut RequestHeader,
         request: &mut Request,
     ) -> Result<()> {
+        let mut again = false;
         if let Some(routed) = &mut request.routed {
-            routed.sent = true;
+            again = std::mem::replace(&mut routed.sent, true);
             if routed.stale_connection && upstream.version != Version::HTTP_2 {
                 // Not kept, so that there is never an old one in the pool of fresh connections.
                 upstream.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
@@ -210,6 +211,9 @@ impl ProxyHttp for Gateway {
             let route = routed.view.table.route(routed.route);
             rewriting::path(upstream, &route.path)?;
             rewriting::request_headers(upstream, &route.request_headers)?;
+            if let Some(mirror) = routed.setup().mirror.as_ref().filter(|_| !again) {
+                mirror.copy(&self.worker, routed, upstream);
+            }
         }
         Ok(())
     }

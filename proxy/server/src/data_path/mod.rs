@@ -19,6 +19,7 @@ mod identity;
 mod intake;
 mod listener_tls;
 mod load;
+mod mirror;
 mod networks;
 mod origin;
 mod paths;
@@ -335,6 +336,26 @@ impl DataPath {
     pub fn redirects(&self) -> Vec<(Arc<str>, u64)> {
         let setup = self.0.setup();
         setup.redirects.iter().map(|tally| (Arc::clone(&tally.route), tally.read())).collect()
+    }
+
+    /// Copies requests to the canaries of the services that are `judged`, as far as they are to be mirrored,
+    /// and to no other.
+    pub(crate) fn mirror(&self, judged: impl Fn(&str) -> bool) {
+        for service in &self.0.setup().services {
+            if let Some(mirror) = &service.mirror {
+                mirror.open(judged(&service.name));
+            }
+        }
+    }
+
+    /// By service that is mirrored: copies that its canary answered, and those left out or in vain.
+    pub fn mirrored(&self) -> Vec<(Arc<str>, u64, u64)> {
+        let setup = self.0.setup();
+        let of = |service: &view::ServiceSetup| {
+            let (answered, left_out) = service.mirror.as_ref()?.read();
+            Some((Arc::clone(&service.name), answered, left_out))
+        };
+        setup.services.iter().filter_map(of).collect()
     }
 
     /// Requests whose answer is not finished.

@@ -5,6 +5,7 @@ use super::access::AccessLog;
 use super::endpoints::{Pool, Rules};
 use super::guard::Guard;
 use super::load::Hearing;
+use super::mirror::Mirror;
 use super::recorder::{Recorder, Totals};
 use super::shield::RetryBudget;
 use super::upstream::Upstream;
@@ -99,6 +100,8 @@ pub(crate) struct ServiceSetup {
     pub(crate) budget: Arc<RetryBudget>,
     /// Hears what answers tell of their load; none where nobody asks.
     pub(crate) hearing: Option<Hearing>,
+    /// What is copied to the canary; none where nothing is.
+    pub(crate) mirror: Option<Mirror>,
     /// What another endpoint of the same variant is asked for.
     pub(crate) retry: Option<RetrySettings>,
     pub(crate) retry_budget: Arc<RetryBudget>,
@@ -228,6 +231,9 @@ impl Setup {
                 timeouts: found.timeouts,
                 retry: found.retry.clone(),
                 hearing: Hearing::of(found, &loads),
+                mirror: canary.and_then(|_| {
+                    Mirror::new(found.mirror, old.and_then(|old| old.mirror.as_ref()))
+                }),
                 seed: service.cohort_seed(),
                 budget: old.map_or_else(
                     || Arc::new(RetryBudget::new(now, 0)),

@@ -3,6 +3,7 @@
 
 use super::flights::Flights;
 use super::guard::AuthClient;
+use super::mirror::MirrorClient;
 use super::rejection::Rejections;
 use super::shards::{Padded, Shard};
 use super::view::View;
@@ -20,6 +21,7 @@ pub(crate) struct Worker {
     pub(crate) flights: Flights,
     pub(crate) rejections: Rejections,
     pub(crate) auth_client: AuthClient,
+    pub(crate) mirror_client: MirrorClient,
     /// Requests whose header has been read and whose answer is not finished.
     requests: Padded<AtomicUsize>,
     /// Open connections of clients.
@@ -36,6 +38,7 @@ impl Worker {
             flights: Flights::new(epoch),
             rejections: Rejections::default(),
             auth_client: AuthClient::default(),
+            mirror_client: MirrorClient::default(),
             requests: Padded::default(),
             connections: Padded::default(),
             closing: AtomicBool::new(false),

@@ -27,6 +27,9 @@ pub(super) fn fault_in_words(fault: FaultKind) -> &'static str {
         FaultKind::Blip => "for two seconds, half of the canary's answers are 500",
         FaultKind::Shared => "a dependency of both versions fails for ten seconds",
         FaultKind::Reset => "the canary begins to close connections without an answer",
+        FaultKind::Overload => {
+            "the canary fails whenever it gets more than forty requests a second"
+        }
         FaultKind::ColdStart => "the canary has a cold start and warms up within eight seconds",
     }
 }

@@ -109,6 +109,6 @@ fn evidence(html: &mut String, evaluation: &Evaluation) {
     }
     let _ = writeln!(
         html,
-        "<section><h2>Evidence</h2><p class=\"soft\">How many times better \u{201c}the canary is worse\u{201d} explains what was counted than \u{201c}it is not\u{201d}.</p><div class=\"scroll\"><table><thead><tr><th>where</th><th>what</th><th>canary</th><th>stable</th><th>times better</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+        "<section class=\"words\"><h2>Evidence</h2><p class=\"soft\">How many times better \u{201c}the canary is worse\u{201d} explains what was counted than \u{201c}it is not\u{201d}.</p><div class=\"scroll\"><table><thead><tr><th>where</th><th>what</th><th>canary</th><th>stable</th><th>times better</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
     );
 }

@@ -2,7 +2,7 @@
 
 use super::ledger::Outcome;
 use super::policy::serinus::DEFAULT;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, TakenBack};
 use serinus_models::world::Scenario;
 use serinus_models::{Episode, Predictor};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ const SETTLED: Duration = Duration::from_secs(11 * 60);
 pub(super) struct Played {
     pub(super) outcome: Outcome,
     pub(super) labelled: Vec<Episode>,
+    pub(super) taken_back: Option<TakenBack>,
 }
 
 /// Plays the release of this scenario and seed with this model.
@@ -40,5 +41,9 @@ pub(super) fn play_one(
         }
         proxy.step();
     }
-    Ok(Played { outcome: proxy.outcome(), labelled: proxy.episodes().to_vec() })
+    Ok(Played {
+        outcome: proxy.outcome(),
+        labelled: proxy.episodes().to_vec(),
+        taken_back: proxy.taken_back().cloned(),
+    })
 }

@@ -50,7 +50,19 @@ pub(super) struct Proxy {
     first_alarm: Option<Duration>,
     label: Option<Label>,
     episodes: Vec<Episode>,
+    taken_back: Option<TakenBack>,
     ledger: Ledger,
+}
+
+/// How a release was taken back.
+#[derive(Debug, Clone)]
+pub(super) struct TakenBack {
+    /// Since the first alarm.
+    pub(super) after: Duration,
+    /// `forecast`, or the reason that the record gives: `repeated`, `unresolved`.
+    pub(super) by: String,
+    /// What the model said then, 0 to 1.
+    pub(super) forecast: Option<f64>,
 }
 
 impl Proxy {
@@ -85,6 +97,7 @@ impl Proxy {
             first_alarm: None,
             label: None,
             episodes: Vec::new(),
+            taken_back: None,
             ledger: Ledger::of(&world),
             world,
         };
@@ -120,6 +133,11 @@ impl Proxy {
     /// Episodes whose label is known.
     pub(super) fn episodes(&self) -> &[Episode] {
         &self.episodes
+    }
+
+    /// How the release was taken back, if it was.
+    pub(super) fn taken_back(&self) -> Option<&TakenBack> {
+        self.taken_back.as_ref()
     }
 
     /// Whether nothing that matters can happen any more.
@@ -246,7 +264,16 @@ impl Proxy {
             }
             RecordKind::AnomalyCleared => self.anomaly_since = None,
             RecordKind::Withdrawn => self.ledger.withdraw(&self.world),
-            RecordKind::RolledBack | RecordKind::Aborted => self.ledger.roll_back(&self.world),
+            RecordKind::RolledBack | RecordKind::Aborted => {
+                let after = self.elapsed().saturating_sub(self.first_alarm.unwrap_or_default());
+                let said = record.evaluation.as_ref();
+                self.taken_back.get_or_insert_with(|| TakenBack {
+                    after,
+                    by: record.details["reason"].as_str().unwrap_or("forecast").to_owned(),
+                    forecast: said.and_then(|said| said.failure_probability),
+                });
+                self.ledger.roll_back(&self.world);
+            }
             RecordKind::EpisodeLabelled => {
                 let label = serde_json::from_value(record.details["label"].clone()).ok();
                 self.label = self.label.or(label);

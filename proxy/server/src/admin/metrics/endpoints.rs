@@ -11,7 +11,7 @@ const COUNTER: MetricType = MetricType::COUNTER;
 const GAUGE: MetricType = MetricType::GAUGE;
 
 /// Name, help, kind: in the order of [`EndpointFamilies::collect`].
-const FAMILIES: [(&str, &str, MetricType); 7] = [
+const FAMILIES: [(&str, &str, MetricType); 9] = [
     ("serinus_endpoint_up", "1 for an endpoint that nothing speaks against, else 0.", GAUGE),
     ("serinus_endpoint_ejections_total", "Times it was left out for failed requests.", COUNTER),
     ("serinus_endpoint_checks_total", "Health checks, by result.", COUNTER),
@@ -19,6 +19,8 @@ const FAMILIES: [(&str, &str, MetricType); 7] = [
     ("serinus_retries_total", "Requests asked of another endpoint of the variant.", COUNTER),
     ("serinus_refused_requests_total", "Requests turned away: every endpoint was full.", COUNTER),
     ("serinus_redirects_total", "Clients sent elsewhere.", COUNTER),
+    ("serinus_mirrored_requests_total", "Copies that the canary answered.", COUNTER),
+    ("serinus_mirrored_left_out_total", "Copies left out, or in vain.", COUNTER),
 ];
 
 pub(super) struct EndpointFamilies {
@@ -75,6 +77,16 @@ impl EndpointFamilies {
         let redirects = self.data_path.redirects();
         [redirects.iter().map(|(route, number)| counter(&[("route", route)], *number)).collect()]
     }
+
+    fn mirrored(&self) -> [Vec<Metric>; 2] {
+        let mut families: [Vec<Metric>; 2] = Default::default();
+        for (service, answered, left_out) in self.data_path.mirrored() {
+            let labels = [("service", &*service)];
+            families[0].push(counter(&labels, answered));
+            families[1].push(counter(&labels, left_out));
+        }
+        families
+    }
 }
 
 impl Collector for EndpointFamilies {
@@ -83,7 +95,12 @@ impl Collector for EndpointFamilies {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let metrics = self.endpoints().into_iter().chain(self.services()).chain(self.redirects());
+        let metrics = self
+            .endpoints()
+            .into_iter()
+            .chain(self.services())
+            .chain(self.redirects())
+            .chain(self.mirrored());
         let named = FAMILIES.iter().zip(metrics).filter(|(_, metrics)| !metrics.is_empty());
         named.map(|((name, help, kind), metrics)| family(name, help, *kind, metrics)).collect()
     }

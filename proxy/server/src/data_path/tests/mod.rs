@@ -11,6 +11,7 @@ mod hardening;
 mod lab;
 mod lifecycle;
 mod load;
+mod mirror;
 mod protocols;
 mod routing;
 mod rules;

@@ -13,6 +13,8 @@ const REMEMBERED: usize = 200_000;
 struct Arrivals {
     user: u64,
     synthetic: u64,
+    #[serde(default)]
+    mirrored: u64,
     /// Milliseconds since the Unix epoch, oldest first.
     times: VecDeque<u64>,
 }
@@ -28,6 +30,8 @@ pub(super) struct Counts {
 pub(super) struct Count {
     user: u64,
     synthetic: u64,
+    /// Copies of others' requests.
+    mirrored: u64,
     /// When the last user came, in milliseconds since the Unix epoch.
     last_user_at: Option<u64>,
     /// Users that came after the moment asked for.
@@ -57,12 +61,18 @@ impl Counts {
         arrivals.times.push_back(now.as_millis() as u64);
     }
 
+    /// A copy of a request that another version has.
+    pub(super) fn copied(&self) {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).mirrored += 1;
+    }
+
     /// The counts; `since` in milliseconds since the Unix epoch.
     pub(super) fn read(&self, since: u64) -> Count {
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         Count {
             user: arrivals.user,
             synthetic: arrivals.synthetic,
+            mirrored: arrivals.mirrored,
             last_user_at: arrivals.times.back().copied(),
             user_since: arrivals.times.iter().rev().take_while(|at| **at > since).count() as u64,
         }

@@ -34,6 +34,8 @@ pub enum FaultKind {
     Reset,
     /// Slow, and sometimes failing, for the first eight seconds; better by the second.
     ColdStart,
+    /// Fails for as long as there are more than forty requests a second: with fewer all is well.
+    Overload,
 }
 
 impl FaultKind {
@@ -104,11 +106,15 @@ struct Fault {
     ends: Option<Instant>,
     /// What a leak has left behind.
     leaked: Vec<Vec<u8>>,
+    /// Requests of the last second, older ones fading, and when that was told.
+    busy: (f64, Instant),
 }
 
 /// Bytes that each request leaves behind in a leak, and where the leak stops for the machine's sake.
 const LEAK: usize = 256 << 10;
 const MOST_LEAKS: usize = 1000;
+/// Requests per second beyond which an overload shows.
+const MOST_BUSY: f64 = 40.0;
 
 impl Fault {
     fn is_on(&self, now: Instant) -> bool {
@@ -127,6 +133,8 @@ impl Fault {
             self.leaked.clear();
             return HARMLESS;
         }
+        let since = now.saturating_duration_since(self.busy.1).as_secs_f64();
+        self.busy = (self.busy.0 * (-since).exp() + 1.0, now);
         let hit = dice.f64() < self.rate;
         let ending = |ending| Effect { ending, ..HARMLESS };
         match self.kind {
@@ -138,6 +146,8 @@ impl Fault {
             }
             _ if !hit => HARMLESS,
             FaultKind::Errors | FaultKind::Blip | FaultKind::Shared => ending(Ending::Fail),
+            FaultKind::Overload if self.busy.0 < MOST_BUSY => HARMLESS,
+            FaultKind::Overload => ending(Ending::Fail),
             FaultKind::Slow => Effect { slower: 8.0, ..HARMLESS },
             FaultKind::Tail => {
                 Effect { extra: Duration::from_millis(dice.u64(400..600)), ..HARMLESS }
@@ -173,6 +183,7 @@ impl FaultSwitch {
             begins: Instant::now(),
             ends: None,
             leaked: Vec::new(),
+            busy: (0.0, Instant::now()),
         };
         FaultSwitch { fault: Arc::new(Mutex::new(fault)), counts }
     }
@@ -187,6 +198,7 @@ impl FaultSwitch {
             begins,
             ends: lasting.map(|time| begins + time),
             leaked: Vec::new(),
+            busy: (0.0, begins),
         };
         if order.kind == FaultKind::Crash {
             let (fault, counts) = (Arc::clone(&self.fault), Arc::clone(&self.counts));
@@ -225,7 +237,7 @@ mod tests {
     fn fault(kind: FaultKind, rate: f64, seconds: Option<u64>) -> (Fault, Instant) {
         let begins = Instant::now();
         let ends = seconds.map(|time| begins + Duration::from_secs(time));
-        (Fault { kind, rate, begins, ends, leaked: Vec::new() }, begins)
+        (Fault { kind, rate, begins, ends, leaked: Vec::new(), busy: (0.0, begins) }, begins)
     }
 
     #[test]
@@ -236,6 +248,19 @@ mod tests {
             (0..10_000).filter(|_| fault.effect(now, &mut dice).ending == Ending::Fail).count();
         // 4 sigma of a binomial(10000, 0.2) are 160.
         assert!((1840..2160).contains(&failed), "{failed}");
+    }
+
+    #[test]
+    fn an_overload_is_there_while_the_load_is() {
+        let (mut fault, begins) = fault(FaultKind::Overload, 1.0, None);
+        let mut dice = fastrand::Rng::with_seed(1);
+        let mut failed = |from: u64, rate: u64| {
+            let at =
+                |turn| begins + Duration::from_secs(from) + Duration::from_secs(turn) / rate as u32;
+            let asked = (0..5 * rate).map(|turn| fault.effect(at(turn), &mut dice).ending);
+            asked.skip(rate as usize * 3).filter(|ending| *ending == Ending::Fail).count()
+        };
+        assert_eq!((failed(0, 20), failed(5, 80), failed(10, 20)), (0, 160, 0));
     }
 
     #[test]

@@ -129,7 +129,11 @@ async fn answer(
     if matches!(request.uri().path(), "/metrics" | "/healthz") {
         return Ok(never_fails(pages.call(request).await));
     }
-    shop.counts.arrived(request.headers().contains_key("x-synthetic"));
+    let has = |name: &str| request.headers().contains_key(name);
+    match has("x-serinus-mirror") {
+        true => shop.counts.copied(),
+        false => shop.counts.arrived(has("x-synthetic")),
+    }
     let (delay, ending) = {
         let mut latency = shop.latency.lock().unwrap_or_else(PoisonError::into_inner);
         let effect = shop.fault.effect(Instant::now(), latency.dice());

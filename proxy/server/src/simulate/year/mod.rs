@@ -139,9 +139,10 @@ fn days(
         let mut done = Day::default();
         let mut lessons = Vec::new();
         for (deployment, played) in deployments.iter().zip(played) {
-            let Played { outcome, labelled } = played;
+            let Played { outcome, labelled, taken_back } = played;
             // Forecast by what judged, held against what is true: whatever the label says.
-            done.add(deployment, &outcome);
+            let labels = labelled.iter().map(|episode| episode.label).collect();
+            done.add(deployment, (&outcome, taken_back), labels);
             let first = Timestamp(calendar.time(day, deployment.place).0);
             for episode in labelled {
                 let id = u64::from(day) * 1_000 + lessons.len() as u64;

@@ -2,12 +2,13 @@
 
 use super::calendar::Deployment;
 use crate::simulate::ledger::Outcome;
+use crate::simulate::proxy::TakenBack;
 use crate::simulate::record::write_file;
 use anyhow::Context;
 use serde::Serialize;
-use serinus_models::Predictor;
 use serinus_models::learn::Lesson;
 use serinus_models::world::Truth;
+use serinus_models::{Label, Predictor};
 use std::fmt::Write;
 use std::fs;
 use std::ops::Range;
@@ -40,6 +41,25 @@ impl Tally {
     }
 }
 
+/// What became of one release.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Fate {
+    service: &'static str,
+    #[serde(skip)]
+    is_odd: bool,
+    scenario: String,
+    truth: Truth,
+    missed: bool,
+    /// `forecast`, `repeated` or `unresolved`; none of a release that stayed.
+    taken_back_by: Option<String>,
+    /// Since the first alarm.
+    after_seconds: Option<f64>,
+    /// What the model said then.
+    forecast: Option<f64>,
+    /// Of its episodes, as observed.
+    labels: Vec<Label>,
+}
+
 /// One day.
 #[derive(Debug, Default)]
 pub(super) struct Day {
@@ -47,12 +67,19 @@ pub(super) struct Day {
     pub(super) ordinary: Tally,
     /// Labelled episodes with what is true of their releases.
     pub(super) lessons: Vec<(Lesson, bool, Truth)>,
+    /// What became of each release.
+    pub(super) fates: Vec<Fate>,
     /// Squared errors of the forecasts against the truth, and how many.
     pub(super) error: (f64, u32),
 }
 
 impl Day {
-    pub(super) fn add(&mut self, deployment: &Deployment<'_>, outcome: &Outcome) {
+    pub(super) fn add(
+        &mut self,
+        deployment: &Deployment<'_>,
+        (outcome, taken_back): (&Outcome, Option<TakenBack>),
+        labels: Vec<Label>,
+    ) {
         let is_bad = outcome.truth == Truth::Sustained;
         let tally = Tally {
             good: u32::from(!is_bad),
@@ -60,7 +87,22 @@ impl Day {
             bad: u32::from(is_bad && outcome.severe),
             missed: u32::from(outcome.missed),
         };
-        if deployment.is_odd { self.odd.add(tally) } else { self.ordinary.add(tally) }
+        if deployment.is_odd {
+            self.odd.add(tally)
+        } else {
+            self.ordinary.add(tally)
+        }
+        self.fates.push(Fate {
+            service: deployment.service,
+            is_odd: deployment.is_odd,
+            scenario: deployment.scenario.name().to_owned(),
+            truth: outcome.truth,
+            missed: outcome.missed,
+            taken_back_by: taken_back.as_ref().map(|taken_back| taken_back.by.clone()),
+            after_seconds: taken_back.as_ref().map(|taken_back| taken_back.after.as_secs_f64()),
+            forecast: taken_back.and_then(|taken_back| taken_back.forecast),
+            labels,
+        });
     }
 
     /// Holds the forecasts of the model that judged against what is true.
@@ -168,7 +210,22 @@ impl Year {
         }
         let _ = writeln!(
             text,
-            "Brier score of the model that judges, against what is true (labels of days {} to {} upside down in the poisoned year)\n{:<10}{:>12}{:>12}{:>12}{:>12}",
+            "Good releases of the services with their own ways that were taken back, by what said so\n{:<10}{:>22}{:>22}{:>22}",
+            "quarter", "forecast", "anomaly came back", "unresolved"
+        );
+        for number in 0..4 {
+            let fates = quarter(&self.learned, number).iter().flat_map(|day| &day.fates);
+            let good = fates.filter(|fate| fate.is_odd && fate.truth != Truth::Sustained);
+            let by: Vec<&str> = good.filter_map(|fate| fate.taken_back_by.as_deref()).collect();
+            let count = |why: &str| by.iter().filter(|by| **by == why).count();
+            let [forecast, repeated, unresolved] =
+                ["forecast", "repeated", "unresolved"].map(count);
+            let _ =
+                writeln!(text, "{:<10}{forecast:>22}{repeated:>22}{unresolved:>22}", number + 1);
+        }
+        let _ = writeln!(
+            text,
+            "\nBrier score of the model that judges, against what is true (labels of days {} to {} upside down in the poisoned year)\n{:<10}{:>12}{:>12}{:>12}{:>12}",
             self.poison.start,
             self.poison.end - 1,
             "month",
@@ -219,6 +276,7 @@ impl Year {
                 "day": day,
                 "odd": { "learning": learned.odd, "prior": alone.odd },
                 "ordinary": { "learning": learned.ordinary, "prior": alone.ordinary },
+                "releases": { "learning": learned.fates, "prior": alone.fates },
                 "brier": { "learning": brier(learned), "prior": brier(alone), "poisoned": brier(&self.poisoned[day]) },
             })
         };
