@@ -202,7 +202,7 @@ fn journeys(seconds: u64, times: f64) -> Detector {
             micros: steps.iter().map(side).sum(),
         };
         let results = Pair { stable: all(|step| step.stable), canary: all(|step| step.canary) };
-        let probes = vec![ProbeRound { probe: Arc::from("login"), results, steps }];
+        let probes = vec![ProbeRound { probe: Arc::from("login"), results, steps, plain: false }];
         ServiceTick { span_ms: 1000, probes, ..ServiceTick::default() }
     }))
 }
