@@ -3,7 +3,7 @@
 
 use crate::evaluation::{EventEvidence, Label};
 use crate::kernel::Count;
-use crate::persistence::{Background, Look, excess_of, is_about_time, log_ratio};
+use crate::persistence::{Background, Look, Pairs, excess_of, is_about_time, log_ratio};
 use crate::sample::Pair;
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub(crate) struct LabelEvidence {
     early: Look,
     probes: Look,
     probe_background: Background,
+    /// Of the step that was slower, where it was one.
+    pairs: Pairs,
     live: Look,
     live_background: Background,
     /// Failures of stable in the window, live and probes; of the canary likewise.
@@ -54,6 +56,7 @@ impl LabelEvidence {
             early: Look::default(),
             probes: Look::default(),
             probe_background: Background::new(is_about_time(fired.event)),
+            pairs: Pairs::default(),
             live: Look::default(),
             live_background: Background::new(is_about_time(fired.event)),
             failures: Pair::default(),
@@ -83,6 +86,13 @@ impl LabelEvidence {
             self.probes.bad += look.bad;
             self.probes.clean += look.clean;
             self.probe_background.add(stable);
+        }
+    }
+
+    /// What probes saw of the step that was slower.
+    pub(crate) fn take_pairs(&mut self, now: Timestamp, pairs: Pairs) {
+        if self.in_window(now) {
+            self.pairs.add(pairs);
         }
     }
 
@@ -117,12 +127,14 @@ impl LabelEvidence {
     fn log_ratio(&self) -> f64 {
         log_ratio(self.probes, self.probe_excess(), self.probe_background.rate())
             + log_ratio(self.live, self.excess, self.live_background.rate())
+            + self.pairs.log_ratio()
     }
 
     /// The label and why, in plain words.
     pub(crate) fn decide(&self) -> (Label, String) {
-        let bad = self.probes.bad + self.live.bad;
-        let seen = bad + self.probes.clean + self.live.clean;
+        let bad = self.probes.bad + self.live.bad + self.pairs.canary;
+        let clean = self.probes.clean + self.live.clean;
+        let seen = bad + clean + self.pairs.total() - self.pairs.canary;
         let window =
             format!("{} to {} s after the alarm", self.window.0.as_secs(), self.window.1.as_secs());
         if let (Some(stable), Some(canary)) =

@@ -58,28 +58,73 @@ pub(crate) struct Look {
     pub(crate) clean: u64,
 }
 
+/// What is left of a round's weight after the next one in what is usual of slowness: about the last fifty count.
+/// While the canary is the slower one, stable hardly ever is; so what was seen then is no witness of
+/// what is usual when the canary is as quick again.
+const SLOW_FADING: f64 = 0.98;
+
+/// Rounds in which a step of a probe was taken by both: in how many the canary was clearly the slower, stable was, or
+/// neither. Nobody has to know how often that happens by chance: by chance it happens to both alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Pairs {
+    pub(crate) canary: u64,
+    pub(crate) stable: u64,
+    pub(crate) neither: u64,
+}
+
+/// Of the rounds that tell them apart, the canary's share while it is slower, and once it is not.
+const SLOWER: f64 = 0.75;
+const AS_QUICK: f64 = 0.55;
+/// What a round that does not tell them apart counts of one in which stable was the slower.
+const UNDECIDED: f64 = 0.25;
+
+impl Pairs {
+    pub(crate) fn total(self) -> u64 {
+        self.canary + self.stable + self.neither
+    }
+
+    pub(crate) fn add(&mut self, other: Pairs) {
+        self.canary += other.canary;
+        self.stable += other.stable;
+        self.neither += other.neither;
+    }
+
+    /// Log-likelihood ratio of "it is slower" against "it is as quick".
+    pub(crate) fn log_ratio(self) -> f64 {
+        let quick = self.stable as f64 + UNDECIDED * self.neither as f64;
+        self.canary as f64 * libm::log(SLOWER / AS_QUICK)
+            + quick * libm::log((1.0 - SLOWER) / (1.0 - AS_QUICK))
+    }
+}
+
 /// How likely the event is without any excess: that of stable at the same time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Background {
     assumed: f64,
-    count: Count,
+    fading: f64,
+    trials: f64,
+    hits: f64,
 }
 
 impl Background {
     /// Of failures or of slowness, before anything was seen.
     pub(crate) fn new(of_time: bool) -> Self {
-        let assumed = if of_time { SLOW_BACKGROUND } else { LEAST_BACKGROUND };
-        Background { assumed, count: Count::default() }
+        let (assumed, fading) =
+            if of_time { (SLOW_BACKGROUND, SLOW_FADING) } else { (LEAST_BACKGROUND, 1.0) };
+        Background { assumed, fading, trials: 0.0, hits: 0.0 }
     }
 
     pub(crate) fn add(&mut self, stable: Count) {
-        self.count.add(stable);
+        let (trials, hits) = (stable.trials as f64, stable.hits as f64);
+        let kept = libm::pow(self.fading, trials);
+        self.trials = self.trials * kept + trials;
+        self.hits = self.hits * kept + hits;
     }
 
     /// The rate, drawn towards what is assumed while little was seen.
     pub(crate) fn rate(&self) -> f64 {
-        let hits = self.count.hits as f64 + ASSUMED * self.assumed;
-        (hits / (self.count.trials as f64 + ASSUMED)).max(LEAST_BACKGROUND)
+        let hits = self.hits + ASSUMED * self.assumed;
+        (hits / (self.trials + ASSUMED)).max(LEAST_BACKGROUND)
     }
 }
 
@@ -186,6 +231,14 @@ impl Persistence {
         self.take(now, look, self.probes.rate());
     }
 
+    /// Takes in what probes saw of the step that was slower.
+    pub(crate) fn take_pairs(&mut self, now: Timestamp, pairs: Pairs) {
+        self.alone.stable += pairs.stable;
+        self.alone.canary += pairs.canary;
+        let look = Look { bad: pairs.canary, clean: pairs.stable + pairs.neither };
+        self.move_by(now, look, pairs.log_ratio());
+    }
+
     /// Takes in what users saw.
     pub(crate) fn take_live(&mut self, now: Timestamp, counts: Pair<Count>) {
         self.live.add(counts.stable);
@@ -194,18 +247,23 @@ impl Persistence {
     }
 
     fn take(&mut self, now: Timestamp, look: Look, background: f64) {
+        self.move_by(now, look, log_ratio(look, self.excess, background));
+        if now.since(self.since) <= CORRECTED_FOR && self.seen.bad > 0 {
+            self.correct_excess(background);
+        }
+    }
+
+    /// Takes in a look that says so much.
+    fn move_by(&mut self, now: Timestamp, look: Look, change: f64) {
         if look == Look::default() {
             return;
         }
         let observations = (look.bad + look.clean) as f64;
         let witnesses = if self.of_time { MOST_WITNESSES.min(observations) } else { observations };
-        let change = log_ratio(look, self.excess, background) * witnesses / observations;
+        let change = change * witnesses / observations;
         self.sum = (self.sum + change).clamp(FLOOR, CEILING);
         self.seen.bad += look.bad;
         self.seen.clean += look.clean;
-        if now.since(self.since) <= CORRECTED_FOR {
-            self.correct_excess(background);
-        }
         let kept = libm::pow(FADING, observations);
         self.bad_share = self.bad_share * kept + look.bad as f64 / observations * (1.0 - kept);
         self.clean_run = if change > 0.0 { 0 } else { self.clean_run + look.clean };

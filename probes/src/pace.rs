@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn urgency_shortens_the_interval_but_not_below_the_shortest_and_never_lengthens_it() {
         let millis = Duration::from_millis;
-        let table = [(2000, 2000, 500, 200), (20_000, 20_000, 5_000, 2000), (300, 300, 200, 200)];
+        let table = [(2000, 2000, 1000, 200), (20_000, 20_000, 2000, 2000), (300, 300, 300, 200)];
         for (configured, routine, raised, suspicion) in
             table.into_iter().chain([(100, 100, 100, 100)])
         {
@@ -259,7 +259,7 @@ mod tests {
         };
         use SideEffect::{Charges, Safe};
         assert_eq!(at(Safe, 2.0, Urgency::Routine), 10 * SECOND);
-        assert_eq!(at(Safe, 0.25, Urgency::Raised), 20 * SECOND);
+        assert_eq!(at(Safe, 0.25, Urgency::Raised), 8 * SECOND);
         assert_eq!(at(Safe, 0.25, Urgency::Suspicion), 2 * SECOND);
         assert_eq!(at(Charges, 0.25, Urgency::Suspicion), 80 * SECOND);
         assert_eq!(at(Safe, 100.0, Urgency::Suspicion), 2 * SECOND);

@@ -180,6 +180,29 @@ mod tests {
     }
 
     #[test]
+    fn a_route_that_a_probe_asks_for_gets_no_plain_request() {
+        let routes: Vec<_> =
+            ["/", "/cart", "/api/v1", "/api"].map(|path| route("shop", &[], path)).into();
+        let probe = |paths: &[&str]| {
+            let step = |path: &&str| plain_step((*path).to_owned(), None, path);
+            let mut probe = plain("shop", &routes, &[]).unwrap();
+            probe.steps = paths.iter().map(step).collect();
+            vec![Arc::new(probe)]
+        };
+        let left = |paths: &[&str]| {
+            let plain = plain("shop", &routes, &probe(paths));
+            plain.map_or_else(Vec::new, |plain| {
+                names(&plain).iter().map(|name| (*name).to_owned()).collect()
+            })
+        };
+        assert_eq!(left(&[]), ["get /", "get /cart", "get /api/v1", "get /api"]);
+        // The longest prefix has it, as in routing; a longer word is another path.
+        assert_eq!(left(&["/cart/add?id=1"]), ["get /", "get /api/v1", "get /api"]);
+        assert_eq!(left(&["/carts", "/api/v1/{{ id }}"]), ["get /cart", "get /api"]);
+        assert_eq!(left(&["/", "/cart", "/api/v1", "/api/v2"]), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_service_of_many_routes_gets_a_bounded_plain_probe_and_one_of_none_gets_none() {
         let routes: Vec<_> = (0..50).map(|n| route("shop", &[], &format!("/r{n}"))).collect();
         assert_eq!(plain("shop", &routes, &[]).unwrap().steps.len(), MOST_PLAIN_STEPS);

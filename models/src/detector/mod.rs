@@ -18,10 +18,11 @@ use std::sync::Arc;
 use strand::Rules;
 use stratum::Stratum;
 use stream::{
-    LIVE_EVENTS, PROBE_EVENTS, STEP_EVENTS, Stream, live_counts, probe_counts, step_ratios,
+    LIVE_EVENTS, PROBE_EVENTS, STEP_EVENTS, Stream, live_counts, probe_counts, step_name,
+    step_ratios,
 };
 
-pub(crate) use stream::{step_counts, step_name};
+pub(crate) use stream::{step_counts, step_of};
 
 /// How a live event's counts are indexed: failures, the slow ones of the 90th percentile.
 const FAILURE: usize = 0;

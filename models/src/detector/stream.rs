@@ -180,8 +180,14 @@ pub(super) fn probe_counts(
 }
 
 /// The stream of a probe's step; `at` counts from 0.
-pub(crate) fn step_name(probe: &str, at: usize) -> String {
+pub(super) fn step_name(probe: &str, at: usize) -> String {
     format!("{probe}, step {}", at + 1)
+}
+
+/// Which step of this probe a stream is of, counted from 0; none where it is of another or of no step.
+pub(crate) fn step_of(stream: &str, probe: &str) -> Option<usize> {
+    let number = stream.strip_prefix(probe)?.strip_prefix(", step ")?;
+    number.parse::<usize>().ok()?.checked_sub(1)
 }
 
 /// Whether one side of a step was clearly slower than the other at the same moment.

@@ -186,6 +186,28 @@ fn one_user_who_fails_again_and_again_is_one_witness() {
     assert!(failing(0).e_value() > 1e6);
 }
 
+#[test]
+fn users_and_probes_say_together_what_neither_says_alone() {
+    // Each second one request on the canary and one probe round; every tenth of both fails, at other times.
+    let seen = |users: bool, probes: bool| {
+        watch((0..200u64).map(move |at| {
+            let failed = |due: bool| if due { Outcome::ServerError } else { Outcome::Ok };
+            let result = |outcome| ProbeResult { outcome, micros: 9_000 };
+            let round = ProbeRound {
+                probe: Arc::from("login"),
+                results: Pair { stable: result(Outcome::Ok), canary: result(failed(at % 10 == 5)) },
+                steps: Vec::new(),
+                plain: false,
+            };
+            let live = second(&[(0, 0, u64::from(users && at % 10 == 0))]);
+            ServiceTick { probes: if probes { vec![round] } else { vec![] }, ..live }
+        }))
+        .e_value()
+    };
+    let (users, probes, both) = (seen(true, false), seen(false, true), seen(true, true));
+    assert!(both > 10.0 * users.max(probes), "{users} {probes} {both}");
+}
+
 /// Rounds of a journey of three steps, one a second. All times of a round are up to three times as long as
 /// usual, on both sides alike; the second step takes `times` as long on the canary.
 fn journeys(seconds: u64, times: f64) -> Detector {

@@ -1,11 +1,11 @@
 //! What a tick says: to the windows, and to the tests that run after an alarm.
 
 use crate::baseline::{BaselineProfile, THRESHOLDS};
-use crate::detector::{SLOW, TickCounts, step_counts, step_name, tolerated};
+use crate::detector::{SLOW, TickCounts, step_counts, step_of, tolerated};
 use crate::evaluation::{Event, EventEvidence, Quantiles};
 use crate::kernel::Count;
 use crate::outcome::Outcome;
-use crate::persistence::Look;
+use crate::persistence::{Look, Pairs};
 use crate::sample::{ProbeResult, ProbeRound, ServiceTick};
 use crate::window::{LatencyWindow, Seen};
 
@@ -70,20 +70,26 @@ pub(super) fn probe_looks(
     (look, stable)
 }
 
-/// The same of the step that is behind the stream `fired`, each round against its own other half; `None` where
-/// it is no step's.
-pub(super) fn step_looks(rounds: &[ProbeRound], fired: &str, margin: f64) -> Option<(Look, Count)> {
-    let mut looks: Option<(Look, Count)> = None;
-    for round in rounds.iter().filter(|round| fired.starts_with(&*round.probe)) {
-        let place = (0..round.steps.len()).find(|at| step_name(&round.probe, *at) == *fired);
-        let Some(micros) = place.and_then(|at| round.steps.get(at)) else { continue };
-        let seen = step_counts(micros, margin);
-        let (look, stable) = looks.get_or_insert_default();
-        look.bad += seen.canary.hits;
-        look.clean += 1 - seen.canary.hits;
-        stable.add(seen.stable);
+/// What rounds say of the step that is behind the stream `fired`, each side against the other in the same round; a
+/// side that fails alone is the slower. `None` where it is no step's.
+pub(super) fn step_pairs(rounds: &[ProbeRound], fired: &str, margin: f64) -> Option<Pairs> {
+    let mut pairs: Option<Pairs> = None;
+    for round in rounds {
+        let Some(at) = step_of(fired, &round.probe) else { continue };
+        let pairs = pairs.get_or_insert_default();
+        let failed = |result: &ProbeResult| result.outcome != Outcome::Ok;
+        let (stable, canary) = match round.steps.get(at) {
+            Some(micros) => {
+                let seen = step_counts(micros, margin);
+                (seen.stable.hits > 0, seen.canary.hits > 0)
+            }
+            None => (failed(&round.results.stable), failed(&round.results.canary)),
+        };
+        pairs.canary += u64::from(canary && !stable);
+        pairs.stable += u64::from(stable && !canary);
+        pairs.neither += u64::from(!stable && !canary);
     }
-    looks
+    pairs
 }
 
 /// Stable's usual share of the event that fired, 0 to 1; `None` where that is not known.

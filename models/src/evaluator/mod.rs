@@ -23,7 +23,7 @@ use crate::sample::{Pair, ServiceTick};
 use crate::settings::{EvaluationSettings, Exposure};
 use crate::time::Timestamp;
 use crate::window::{LatencyWindow, Recent, Seen, excess};
-use looks::{P90, P99, probe_looks, quantiles, seen_in, step_looks, usual_count, usual_rate};
+use looks::{P90, P99, probe_looks, quantiles, seen_in, step_pairs, usual_count, usual_rate};
 use std::time::Duration;
 
 /// Episodes that wait for their label at the same time; older ones are given up.
@@ -166,16 +166,14 @@ impl Evaluator {
         let (baseline, margin) = (&self.baseline, self.settings.margin);
         let look_at = |slow| probe_looks(&tick.probes, baseline, margin, slow);
         let looks = [None, Some(P90), Some(P99)].map(look_at);
-        let look_of = |fired: &EventEvidence| {
-            let of_step = match fired.event {
-                Event::ProbeSlower => step_looks(&tick.probes, &fired.stream, margin),
-                _ => None,
-            };
-            of_step.unwrap_or(match fired.event {
-                event if is_about_the_slowest(event) => looks[2],
-                event if is_about_time(event) => looks[1],
-                _ => looks[0],
-            })
+        let look_of = |fired: &EventEvidence| match fired.event {
+            event if is_about_the_slowest(event) => looks[2],
+            event if is_about_time(event) => looks[1],
+            _ => looks[0],
+        };
+        let pairs_of = |fired: &EventEvidence| match fired.event {
+            Event::ProbeSlower => step_pairs(&tick.probes, &fired.stream, margin),
+            _ => None,
         };
         let live_of = |fired: &EventEvidence| {
             let mut counts = self.detector.last_tick(&fired.stream, fired.event);
@@ -187,8 +185,10 @@ impl Evaluator {
         };
         let exposed = self.is_exposed();
         if let Some(open) = &mut self.open {
-            let (look, stable) = look_of(&open.fired);
-            open.persistence.take_probes(now, look, stable);
+            match (pairs_of(&open.fired), look_of(&open.fired)) {
+                (Some(pairs), _) => open.persistence.take_pairs(now, pairs),
+                (None, (look, stable)) => open.persistence.take_probes(now, look, stable),
+            }
             if let Some(present) = &mut open.present {
                 let seen = self.detector.last_tick(&open.fired.stream, open.fired.event).stable;
                 present.add(seen, Duration::from_millis(tick.span_ms));
@@ -206,8 +206,10 @@ impl Evaluator {
         }
         for watched in &mut self.watched {
             let fired = &watched.episode.fired;
-            let (look, stable) = look_of(fired);
-            watched.evidence.take_probes(now, look, stable);
+            match (pairs_of(fired), look_of(fired)) {
+                (Some(pairs), _) => watched.evidence.take_pairs(now, pairs),
+                (None, (look, stable)) => watched.evidence.take_probes(now, look, stable),
+            }
             watched.evidence.take_failures(now, seen.failures());
             if exposed {
                 watched.evidence.take_live(now, live_of(fired));

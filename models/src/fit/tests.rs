@@ -7,7 +7,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 pub(crate) fn planted(deployments: u64, rows_each: u64, seed: u64) -> Vec<TrainingRow> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let of_name = |name: &&str| {
-        let number = name.bytes().fold(seed, |sum, byte| sum.wrapping_mul(257).wrapping_add(byte.into()));
+        let number =
+            name.bytes().fold(seed, |sum, byte| sum.wrapping_mul(257).wrapping_add(byte.into()));
         Xoshiro256PlusPlus::seed_from_u64(number)
     };
     let mut dice: Vec<Xoshiro256PlusPlus> = FEATURES.iter().map(of_name).collect();

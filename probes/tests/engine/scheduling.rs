@@ -125,7 +125,7 @@ async fn suspicion_brings_a_round_at_once() {
 }
 
 #[tokio::test]
-async fn a_service_without_probes_is_probed_plainly_under_suspicion_alone() {
+async fn plain_requests_are_made_only_where_evidence_is_wanted_and_their_rounds_say_so() {
     let (stable, canary) = (Shop::open().await, Shop::broken().await);
     let (mut scheduler, mut rounds) = scheduler();
     let mut plain = probe("checkout-plain", vec![get("/").status(&[200, 404])]);
@@ -141,11 +141,14 @@ async fn a_service_without_probes_is_probed_plainly_under_suspicion_alone() {
     let round = next(&mut rounds).await;
     assert_eq!(&*round.probe, "checkout-plain");
     next(&mut rounds).await;
-    // A reload that gives it a probe ends the plain one.
-    let service = ServiceProbes { probes: vec![every("own", 20, "/json")], ..service };
+    assert!(scheduler.drain("checkout").iter().all(|round| round.plain));
+    // A reload that gives it a probe of its own for that route ends the plain one.
+    let own = vec![every("own", 20, "/json")];
+    let service = ServiceProbes { probes: own, plain: None, ..service };
     scheduler.apply(&[service], &secrets());
     next_of("own", &mut rounds).await;
     assert_eq!(&*next(&mut rounds).await.probe, "own");
+    assert!(scheduler.drain("checkout").iter().any(|round| !round.plain));
 }
 
 #[tokio::test]
