@@ -352,7 +352,10 @@ impl Front {
             };
             let head = match intake {
                 Intake::Head(head) => head,
-                Intake::Refused(reason) => return self.refuse(gate, connection, reason).await,
+                // In a box, so that connections which are not refused need not hold the room for it.
+                Intake::Refused(reason) => {
+                    return Box::pin(self.refuse(gate, connection, reason)).await;
+                }
                 Intake::Closed => return,
             };
             connection.underscores.store(head.underscores, Ordering::Relaxed);
