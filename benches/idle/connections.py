@@ -67,7 +67,8 @@ http {{
 HAPROXY = """
 global
   nbthread 1
-  maxconn 50000
+  maxconn 12000
+  no strict-limits
 defaults
   mode http
   timeout connect 5s

@@ -112,7 +112,6 @@ fn main() -> Result<()> {
             "threads": growth(|sample| sample.threads),
         },
     });
-    fs::copy(folder.path().join("serinus.log"), arguments.record.join("serinus.log"))?;
     subject.finish()?;
     let text = serde_json::to_string_pretty(&summary)?;
     println!("{text}");
@@ -120,6 +119,7 @@ fn main() -> Result<()> {
     let orders = books.orders.len() as u64 == tally.good_orders();
     let twice = books.orders.values().any(|times| *times > 1);
     if !mishaps.is_empty() || unaccounted != 0 || !orders || twice {
+        fs::copy(folder.path().join("serinus.log"), arguments.record.join("serinus.log"))?;
         bail!("requests failed");
     }
     Ok(())

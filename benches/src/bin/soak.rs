@@ -98,6 +98,8 @@ struct Release {
     fault: &'static str,
     deployed: f64,
     failing: Option<f64>,
+    /// Nobody is sent there any more: withdrawn or rolled back.
+    protected: Option<f64>,
     rolled_back: Option<f64>,
 }
 
@@ -234,6 +236,7 @@ impl Soak {
                         fault,
                         deployed: at,
                         failing: None,
+                        protected: None,
                         rolled_back: None,
                     });
                 } else if step == 0
@@ -285,9 +288,6 @@ impl Soak {
                 "resources": resources,
             }),
         )?;
-        let log =
-            fs::copy(self.folder.join("serinus.log"), self.arguments.record.join("serinus.log"));
-        log?;
         self.subject.finish()?;
         let bad = summary["lost"].as_u64() != Some(0)
             || summary["orders"]["twice"].as_u64() != Some(0)
@@ -298,7 +298,12 @@ impl Soak {
             self.arguments.record.join("summary.json"),
             serde_json::to_string_pretty(&summary)? + "\n",
         )?;
-        if bad { bail!("requests were lost") } else { Ok(()) }
+        if bad {
+            let log = self.arguments.record.join("serinus.log");
+            fs::copy(self.folder.join("serinus.log"), log)?;
+            bail!("requests were lost");
+        }
+        Ok(())
     }
 
     /// Lets a release fail when its time has come, and sees whether it is rolled back.
@@ -319,6 +324,11 @@ impl Soak {
         }
         if release.failing.is_some() && release.rolled_back.is_none() {
             let status = self.subject.admin("/api/v1/services/shop")?;
+            if release.protected.is_none() && status["weight"].as_f64() == Some(0.0) {
+                release.protected = Some(at);
+                let more = json!({ "version": release.version });
+                self.note(at, "users_off_the_canary", more)?;
+            }
             if status["phase"] == "rolled_back" {
                 release.rolled_back = Some(at);
                 let more = json!({ "version": release.version });
@@ -389,6 +399,8 @@ impl Soak {
             "endpoints_killed": self.kills.len(),
             "releases": releases.len(),
             "releases_that_failed": failed.count(),
+            "releases_that_failed_and_lost_their_users":
+                releases.iter().filter(|release| release.protected.is_some()).count(),
             "releases_rolled_back": back.len(),
             "seconds_to_rollback_median": median(back.clone()),
             "seconds_to_rollback_most": back.iter().copied().fold(0.0, f64::max),

@@ -24,9 +24,6 @@ use tokio::sync::watch;
 
 /// Idle connections to upstreams that a thread keeps.
 const KEPT_UPSTREAM: usize = 1024;
-/// Bytes read at once from a client that speaks TLS: a whole record. Others are read into the gate's own
-/// buffer, or the body's; Pingora's default of 64 KiB for every connection is most of what an idle one costs.
-const TLS_READ_BUFFER: usize = 16 * 1024 + 512;
 /// Time between two look-ups of endpoint names.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// Time between two looks at endpoints that were ejected or have just come.
@@ -229,8 +226,9 @@ fn run_worker(
                 tls: listener.tls.clone(),
                 stages: stages.clone(),
             };
-            let read = if listener.tls.is_some() { TLS_READ_BUFFER } else { 0 };
-            let buffers = L4BufferSettings::default().read(read);
+            // Whoever reads has a buffer: the gate, the body, rustls. Pingora's own of 64 KiB for every
+            // connection would be most of what an idle one costs.
+            let buffers = L4BufferSettings::default().read(0);
             let mut sockets = Listeners::new();
             sockets.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers));
             let mut service = Service::with_listeners(listener.name.to_string(), sockets, front);

@@ -4,10 +4,6 @@ use anyhow::Context;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-/// Connections that may wait to be accepted; the kernel takes no more than net.core.somaxconn. The standard
-/// library's 128 is soon full when many come at once, and whoever finds it full waits for a second.
-const BACKLOG: i32 = 4096;
-
 /// A listening socket, by the address that the configuration gives it (whose port may be 0).
 #[derive(Debug)]
 pub(crate) struct ListeningSocket {
@@ -44,14 +40,10 @@ pub(crate) fn bind(address: SocketAddr, inherited: &mut Inherited) -> anyhow::Re
     let socket = match inherited.take(address) {
         Some(socket) => socket,
         // With `SO_REUSEADDR`, so that a restart need not wait for connections in TIME_WAIT.
-        None => {
-            let socket = TcpListener::bind(address).map_err(|error| {
-                let hint = hint(&error, address);
-                anyhow::Error::new(error).context(hint)
-            })?;
-            rustix::net::listen(&socket, BACKLOG).context("cannot lengthen the queue")?;
-            socket
-        }
+        None => TcpListener::bind(address).map_err(|error| {
+            let hint = hint(&error, address);
+            anyhow::Error::new(error).context(hint)
+        })?,
     };
     socket.set_nonblocking(true).context("cannot use the socket")?;
     Ok(socket)
@@ -76,18 +68,6 @@ fn hint(error: &io::Error, address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn many_may_wait_to_be_accepted() {
-        let socket = bind("127.0.0.1:0".parse().unwrap(), &mut Inherited::default()).unwrap();
-        let address = socket.local_addr().unwrap();
-        let patience = std::time::Duration::from_secs(60);
-        // One that finds no place would wait for ever: nobody accepts.
-        let waiting: Vec<_> = (0..1_000)
-            .map(|_| std::net::TcpStream::connect_timeout(&address, patience).unwrap())
-            .collect();
-        assert_eq!(waiting.len(), 1_000);
-    }
 
     #[test]
     fn an_inherited_socket_is_used_once_and_others_are_bound() {
