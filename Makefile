@@ -140,6 +140,35 @@ bench-probes: setup-bench ## 500 journeys a second on one core beside live traff
 	python3 benches/probes/many.py --serinus target/dist/serinus --record $(PROBES_RECORD)
 	{ uname -srm; grep -m1 'model name' /proc/cpuinfo || true; echo "$(CORES) cores"; ./target/dist/serinus --version; git describe --always --dirty; } > $(PROBES_RECORD)/machine.txt
 
+# Beside every record: what it was measured on.
+machine = { uname -srm; grep -m1 'model name' /proc/cpuinfo || true; echo "$(CORES) cores"; rustc --version; ./target/dist/serinus --version; sha256sum target/dist/serinus; git describe --always --dirty; } > $(1)/machine.txt
+
+SOAK_RECORD := benches/runs/$(shell date +%F)-soak
+IDLE_RECORD := benches/runs/$(shell date +%F)-idle-connections
+RELOADS_RECORD := benches/runs/$(shell date +%F)-reloads
+SOAK_SECONDS ?= 3600
+
+.PHONY: bench-soak bench-idle bench-reloads
+bench-soak: setup-build ## an hour at 60% load with reloads, killed endpoints and failing canaries, every request accounted for; SOAK_SECONDS=3600; kept in benches/runs
+	cargo build --locked --profile dist -p serinus -p serinus-benches --bin serinus --bin soak
+	mkdir -p $(SOAK_RECORD)
+	$(call machine,$(SOAK_RECORD))
+	./target/dist/soak --serinus target/dist/serinus --record $(SOAK_RECORD) --seconds $(SOAK_SECONDS)
+
+bench-idle: setup-bench ## memory of 10,000 idle connections, plain and TLS, beside nginx and HAProxy; kept in benches/runs
+	$(call need,python3,python3)
+	$(call need,openssl,openssl)
+	cargo build --locked --profile dist -p serinus
+	mkdir -p $(IDLE_RECORD)
+	$(call machine,$(IDLE_RECORD))
+	python3 benches/idle/connections.py --serinus target/dist/serinus --record $(IDLE_RECORD)
+
+bench-reloads: setup-build ## 1,000 reloads and 20 binary upgrades under load without a failed request; kept in benches/runs
+	cargo build --locked --profile dist -p serinus -p serinus-benches --bin serinus --bin reloads
+	mkdir -p $(RELOADS_RECORD)
+	$(call machine,$(RELOADS_RECORD))
+	./target/dist/reloads --serinus target/dist/serinus --record $(RELOADS_RECORD)
+
 install: setup-build ## the shipped build into PREFIX/bin (default /usr/local)
 	cargo build --locked --profile dist -p serinus
 	install -D -m 0755 target/dist/serinus $(DESTDIR)$(PREFIX)/bin/serinus

@@ -21,7 +21,16 @@ pub(super) async fn drain_or_ready(
         }
     };
     admin.data_path.drain_endpoint(&name, &address, draining).map_err(refused)?;
-    services::one(State(admin), Path(name)).await
+    let (board, data_path) = (admin.board.clone(), admin.data_path.clone());
+    let kept = tokio::task::spawn_blocking(move || board.drains.try_keep(&data_path));
+    match kept.await.map_err(Failure::internal)? {
+        Ok(()) => services::one(State(admin), Path(name)).await,
+        Err(error) => Err(Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("it is done ({verb}), but a restart will not remember it: {error}"),
+            "look at the disk of server.state_dir, then ask again",
+        )),
+    }
 }
 
 fn refused(error: DrainError) -> Failure {

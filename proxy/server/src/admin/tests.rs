@@ -31,11 +31,13 @@ struct Lab {
     address: SocketAddr,
     board: Arc<Board>,
     requests: UnboundedReceiver<Request>,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 async fn lab(config: &str) -> Lab {
-    let settings = serinus_config::parse(config, Path::new("serinus.toml")).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let mut settings = serinus_config::parse(config, Path::new("serinus.toml")).unwrap();
+    settings.server.state_dir = state.path().to_owned();
     let data_path = DataPath::new(&settings, settings.plan().table).unwrap();
     let journal = Arc::new(arc_swap::ArcSwap::from_pointee(Health::Working));
     let board = Arc::new(Board::new("serinus.toml".into(), Arc::new(settings), journal));
@@ -51,7 +53,6 @@ async fn lab(config: &str) -> Lab {
     let metrics =
         Metrics::new(board.clone(), Box::new(traffic), data_path.clone(), &probes).unwrap();
     let (control, requests) = unbounded_channel();
-    let state = tempfile::tempdir().unwrap();
     let admin = Admin {
         board: board.clone(),
         control,
@@ -63,7 +64,7 @@ async fn lab(config: &str) -> Lab {
     let address = listener.local_addr().unwrap();
     let guard = Guard { token: None, loopback: true };
     tokio::spawn(async move { axum::serve(listener, router(admin, guard)).await });
-    Lab { address, board, requests, _state: state }
+    Lab { address, board, requests, state }
 }
 
 fn status() -> ServiceStatus {
@@ -361,6 +362,17 @@ async fn an_endpoint_is_drained_and_made_ready_and_shown() {
         assert_eq!(got, status, "{body}");
     }
     assert_eq!(lab.ask("GET", &path("127.0.0.1:1", "drain"), "").await.0, 405);
+    // Done, but not remembered: that is said.
+    let folder = lab.state.path().to_owned();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (status, body) = post(path("127.0.0.1:3", "drain")).await;
+    assert_eq!(status, 503);
+    assert!(body["error"].as_str().unwrap().contains("restart will not remember"), "{body}");
+    let (_, body) = lab.get("/api/v1/services/checkout").await;
+    assert_eq!(state(&body), drained);
+    std::fs::create_dir(&folder).unwrap();
+    assert_eq!(post(path("127.0.0.1:3", "drain")).await.0, 200);
+    assert!(folder.join("drains.json").exists());
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ impl Judging {
             let _ = answers.send(Request::Journal(answer));
         })?;
         let board = Arc::new(Board::new(file.to_owned(), settings.clone(), journal.health()));
+        board.drains.restore(data_path);
         let probe_metrics = ProbeMetrics::new()?;
         let metrics = Metrics::new(
             board.clone(),

@@ -18,6 +18,7 @@ mod signals;
 mod train;
 mod upgrade;
 mod watch;
+mod watch_endpoints;
 mod watch_view;
 
 use crate::{demo, simulate};

@@ -5,7 +5,9 @@ use super::signals::{Asked, Signals};
 use crate::admin;
 use crate::control::{Lifecycle, Request, inputs_of, read_config};
 use crate::data_path::DataPath;
-use crate::lifecycle::{Heir, Inherited, ListeningSocket, Predecessor, tell, with_main_pid};
+use crate::lifecycle::{
+    Heir, Inherited, ListeningSocket, Predecessor, from_service_manager, tell, with_main_pid,
+};
 use crate::logging::{self, LogFormat};
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -34,7 +36,11 @@ pub(super) fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     let (mut predecessor, inherited) = match Predecessor::find()? {
         Some((predecessor, inherited)) => (Some(predecessor), inherited),
-        None => (None, Inherited::default()),
+        None => {
+            let listeners = settings.listeners.iter().map(|listener| listener.address);
+            let wanted = settings.admin.listen.into_iter().chain(listeners);
+            (None, from_service_manager(wanted)?)
+        }
     };
     for warning in &settings.warnings {
         tracing::warn!(%warning, "configuration");
@@ -82,6 +88,9 @@ fn start(
     let (shutdown, shutdown_rx) = watch::channel(false);
     let (serving, listeners) = data_path.serve_on(&settings, &mut inherited, shutdown_rx)?;
     sockets.extend(listeners);
+    for address in inherited.left() {
+        tracing::warn!(%address, "a socket was passed that no listener is configured for: closed");
+    }
     for (listener, address) in serving.addresses() {
         tracing::info!(listener = &**listener, %address, "listening");
     }

@@ -3,8 +3,10 @@
 use super::admin_client::{AdminClient, Whom};
 use super::watch_view;
 use crate::control::ProxyStatus;
+use crate::data_path::EndpointStatus;
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
+use serde::Deserialize;
 use serde_json::Value;
 use serinus_rollout::ServiceStatus;
 use std::io::{IsTerminal, Write};
@@ -24,10 +26,19 @@ pub(super) struct WatchArguments {
     whom: Whom,
 }
 
+/// A service with its endpoints.
+#[derive(Debug, Deserialize)]
+pub(super) struct Watched {
+    #[serde(flatten)]
+    pub(super) status: ServiceStatus,
+    #[serde(default)]
+    pub(super) endpoints: Vec<EndpointStatus>,
+}
+
 /// What was last heard of the proxy.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
-    pub(super) services: Vec<ServiceStatus>,
+    pub(super) services: Vec<Watched>,
     pub(super) proxy: Option<ProxyStatus>,
     pub(super) events: Vec<Value>,
     /// Why nothing newer was heard.
@@ -44,7 +55,7 @@ impl Picture {
 
     fn hear(&mut self, client: &AdminClient, service: Option<&str>) -> anyhow::Result<()> {
         self.services = client.get("/api/v1/services")?;
-        self.services.retain(|status| service.is_none_or(|name| *status.name == *name));
+        self.services.retain(|one| service.is_none_or(|name| *one.status.name == *name));
         self.proxy = Some(client.get("/api/v1/proxy")?);
         self.events = client.get("/api/v1/events?limit=200")?;
         let concerns = |event: &Value| {
@@ -112,7 +123,7 @@ fn lines(
             text.push('\n');
         }
         told = picture.events.iter().map(|event| event["id"].clone()).collect();
-        let now: Vec<String> = picture.services.iter().map(watch_view::brief).collect();
+        let now: Vec<String> = picture.services.iter().flat_map(watch_view::in_lines).collect();
         if now != last {
             text += &(now.join("\n") + "\n");
             last = now;

@@ -1,6 +1,7 @@
 //! How `serinus watch` looks.
 
-use super::watch::Picture;
+use super::watch::{Picture, Watched};
+use super::watch_endpoints;
 use crate::explain::words::{count, latency, percent};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -13,23 +14,29 @@ use serinus_rollout::{Phase, ServiceStatus};
 const SERVICE_LINES: u16 = 7;
 
 pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, address: &str) {
-    let services = picture.services.len() as u16;
+    let heights: Vec<u16> = picture.services.iter().map(height).collect();
     let troubles = troubles(picture);
     let [head, middle, events] = Layout::vertical([
         Constraint::Length(1 + troubles.len() as u16),
-        Constraint::Length(services.saturating_mul(SERVICE_LINES + 3)),
+        Constraint::Length(heights.iter().sum()),
         Constraint::Min(4),
     ])
     .areas(frame.area());
     let mut lines = vec![title(picture, address)];
     lines.extend(troubles);
     frame.render_widget(Paragraph::new(Text::from(lines)), head);
-    let areas =
-        Layout::vertical(picture.services.iter().map(|_| Constraint::Fill(1))).split(middle);
+    // Where there is no room for all, each gets its share of what there is.
+    let areas = Layout::vertical(heights.iter().map(|height| Constraint::Fill(*height)));
+    let areas = areas.split(middle);
     for (service, area) in picture.services.iter().zip(areas.iter()) {
         draw_service(frame, service, *area);
     }
     draw_events(frame, picture, events);
+}
+
+fn height(service: &Watched) -> u16 {
+    let own = if service.status.canary.is_some() { SERVICE_LINES } else { 0 };
+    own + 3 + watch_endpoints::height(&service.endpoints)
 }
 
 fn title(picture: &Picture, address: &str) -> Line<'static> {
@@ -46,11 +53,17 @@ fn troubles(picture: &Picture) -> Vec<Line<'static>> {
     all.map(|trouble| Line::from(format!(" ! {}", trouble.replace('\n', " "))).red()).collect()
 }
 
-fn draw_service(frame: &mut Frame<'_>, service: &ServiceStatus, area: Rect) {
+fn draw_service(frame: &mut Frame<'_>, service: &Watched, area: Rect) {
+    let (service, endpoints) = (&service.status, &service.endpoints);
     let block = Block::bordered().title(format!(" {} ", service.name).bold());
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let [bar, rest] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(inner);
+    let [bar, rest, below] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Min(0),
+        Constraint::Length(watch_endpoints::height(endpoints)),
+    ])
+    .areas(inner);
     let label = brief(service);
     let gauge = Gauge::default()
         .ratio(service.weight.ratio().clamp(0.0, 1.0))
@@ -59,6 +72,7 @@ fn draw_service(frame: &mut Frame<'_>, service: &ServiceStatus, area: Rect) {
     frame.render_widget(gauge, bar);
     let text = Paragraph::new(Text::from(body(service))).wrap(Wrap { trim: true });
     frame.render_widget(text, rest);
+    frame.render_widget(Paragraph::new(watch_endpoints::table(endpoints)), below);
 }
 
 fn colour(service: &ServiceStatus) -> Color {
@@ -73,6 +87,9 @@ fn colour(service: &ServiceStatus) -> Color {
 
 fn body(service: &ServiceStatus) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
+    if service.canary.is_none() {
+        return lines;
+    }
     let verdict = service.verdict.as_str().replace('_', " ");
     let forecast = service.failure_probability.map_or_else(|| "-".to_owned(), percent);
     lines.push(Line::from(vec![
@@ -114,6 +131,13 @@ fn draw_events(frame: &mut Frame<'_>, picture: &Picture, area: Rect) {
         .map(|event| Line::from(super::history::line(event)))
         .collect();
     frame.render_widget(Paragraph::new(Text::from(lines)).block(block), area);
+}
+
+/// Without a terminal: a line for the service, and one for every endpoint that is not simply well.
+pub(super) fn in_lines(service: &Watched) -> Vec<String> {
+    let mut lines = vec![brief(&service.status)];
+    lines.extend(watch_endpoints::in_lines(&service.endpoints));
+    lines
 }
 
 /// One line: `progressing, stage 2 of 4, 10% on 1.9.0`.

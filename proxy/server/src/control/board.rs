@@ -1,5 +1,6 @@
 //! What the rest of the process may know of the control loop: written there, read by the admin side.
 
+use super::drains::Drains;
 use super::events::Events;
 use super::fixed::Fixed;
 use super::journal::Health;
@@ -94,6 +95,8 @@ pub(crate) struct Board {
     pub(crate) upgrade: ArcSwap<Option<String>>,
     /// Why nothing is judged now.
     pub(crate) judgement: ArcSwap<Option<String>>,
+    /// Endpoints that an operator has taken out.
+    pub(crate) drains: Drains,
     /// What only a restart can change, as it was at the start.
     fixed: Fixed,
     /// Ended rollouts since the start, by service and outcome.
@@ -111,6 +114,7 @@ impl Board {
             events: Events::default(),
             lifecycle: ArcSwap::from_pointee(Lifecycle::Starting),
             services: ArcSwap::default(),
+            drains: Drains::in_directory(&settings.server.state_dir),
             fixed: Fixed::of(&settings),
             settings: ArcSwap::new(settings),
             reload: ArcSwap::default(),

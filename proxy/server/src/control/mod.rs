@@ -4,6 +4,7 @@ mod announce;
 pub(crate) mod board;
 mod clock;
 mod conductor;
+mod drains;
 pub(crate) mod events;
 pub(crate) mod fixed;
 pub(crate) mod journal;

@@ -76,6 +76,7 @@ impl Conductor {
         self.rhythms = Rhythm::of(&settings, &self.rhythms, Instant::now());
         self.settings = Arc::new(settings);
         self.board.settings.store(self.settings.clone());
+        self.board.drains.keep(&self.parts.data_path);
         self.board.past.keep(|service| self.settings.service(service).is_some());
         self.tell(Input::ConfigChanged(plan));
         self.learn_as_configured();

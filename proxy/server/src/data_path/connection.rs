@@ -215,8 +215,10 @@ impl ServerApp for Front {
     ) -> Option<Stream> {
         let _open = self.worker.count_connection();
         let terms = self.limits.terms();
+        // What is needed at the beginning only is in boxes: the connection would hold the room for it to its
+        // end, and an idle one should cost little.
         if terms.proxy_protocol {
-            let read = proxy_header::read(&mut *stream, &terms.trusted);
+            let read = Box::pin(proxy_header::read(&mut *stream, &terms.trusted));
             match tokio::time::timeout(terms.header_timeout, read).await {
                 Ok(Ok(())) => {}
                 Ok(Err(proxy_header::Failed::Closed)) => return None,
@@ -226,7 +228,9 @@ impl ServerApp for Front {
                 }
             }
         }
-        let mut stream = self.handshake(stream, &terms, shutdown).await?;
+        if let Some(tls) = &self.tls {
+            stream = Box::pin(handshake(tls, stream, &terms, shutdown)).await?;
+        }
         let address = stream.get_socket_digest().and_then(|digest| {
             digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
         });
@@ -283,38 +287,37 @@ async fn begins_http2(stream: &mut Stream) -> Option<bool> {
     Some(true)
 }
 
-impl Front {
-    /// The connection as it is after the handshake, where there must be one; none if it failed.
-    async fn handshake(
-        &self,
-        stream: Stream,
-        terms: &Terms,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        let Some(tls) = &self.tls else { return Some(stream) };
-        let stream = stream.into_any().downcast::<Cleartext>().ok()?;
-        let mut shutdown = shutdown.clone();
-        let handshake = tokio::select! {
-            handshake = timeout(terms.header_timeout, tls.accept(stream)) => handshake,
-            () = async {
-                // An error means that the sender is gone, which is the end as well.
-                let _ = shutdown.wait_for(|shutdown| *shutdown).await;
-                sleep(HANDSHAKE_LINGER).await;
-            } => return None,
-        };
-        match handshake {
-            Ok(Ok(stream)) => Some(stream),
-            Ok(Err(error)) => {
-                tracing::debug!(target: "serinus::tls", "a client's handshake failed: {error}");
-                None
-            }
-            Err(_) => {
-                tracing::debug!(target: "serinus::tls", "a client's handshake took too long");
-                None
-            }
+/// The connection as it is after the handshake; none if it failed.
+async fn handshake(
+    tls: &ListenerTls,
+    stream: Stream,
+    terms: &Terms,
+    shutdown: &ShutdownWatch,
+) -> Option<Stream> {
+    let stream = stream.into_any().downcast::<Cleartext>().ok()?;
+    let mut shutdown = shutdown.clone();
+    let handshake = tokio::select! {
+        handshake = timeout(terms.header_timeout, tls.accept(stream)) => handshake,
+        () = async {
+            // An error means that the sender is gone, which is the end as well.
+            let _ = shutdown.wait_for(|shutdown| *shutdown).await;
+            sleep(HANDSHAKE_LINGER).await;
+        } => return None,
+    };
+    match handshake {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(target: "serinus::tls", "a client's handshake failed: {error}");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(target: "serinus::tls", "a client's handshake took too long");
+            None
         }
     }
+}
 
+impl Front {
     /// Pingora's own loop, but every header is read and checked before Pingora sees it, within a
     /// deadline for the whole of it.
     async fn serve_http1(
@@ -352,7 +355,10 @@ impl Front {
             };
             let head = match intake {
                 Intake::Head(head) => head,
-                Intake::Refused(reason) => return self.refuse(gate, connection, reason).await,
+                // In a box as well: most connections never come here.
+                Intake::Refused(reason) => {
+                    return Box::pin(self.refuse(gate, connection, reason)).await;
+                }
                 Intake::Closed => return,
             };
             connection.underscores.store(head.underscores, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use super::{Inner, ListenerState};
 use crate::lifecycle::{Inherited, ListeningSocket, bind};
 use anyhow::Context;
 use pingora::apps::HttpServerOptions;
-use pingora::listeners::Listeners;
+use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds, ShutdownWatch};
@@ -226,7 +226,11 @@ fn run_worker(
                 tls: listener.tls.clone(),
                 stages: stages.clone(),
             };
-            let sockets = Listeners::tcp(&address);
+            // Whoever reads has a buffer: the gate, the body, rustls. Pingora's own of 64 KiB for every
+            // connection would be most of what an idle one costs.
+            let buffers = L4BufferSettings::default().read(0);
+            let mut sockets = Listeners::new();
+            sockets.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers));
             let mut service = Service::with_listeners(listener.name.to_string(), sockets, front);
             let stopping = stopping.clone();
             tokio::spawn(async move { service.start_service(Some(fds), stopping, 1).await });

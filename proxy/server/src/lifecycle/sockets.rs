@@ -1,4 +1,4 @@
-//! Listening sockets: bound here, or taken over from the process before.
+//! Listening sockets: bound here, or taken over from the process before or the service manager.
 
 use anyhow::Context;
 use std::io;
@@ -11,7 +11,8 @@ pub(crate) struct ListeningSocket {
     pub(crate) socket: TcpListener,
 }
 
-/// Sockets of the process before, until somebody wants them. What nobody wants is closed.
+/// Sockets of the process before or the service manager, until somebody wants them. What nobody wants is
+/// closed.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited(Vec<ListeningSocket>);
 
@@ -23,6 +24,11 @@ impl Inherited {
     fn take(&mut self, configured: SocketAddr) -> Option<TcpListener> {
         let at = self.0.iter().position(|socket| socket.configured == configured)?;
         Some(self.0.swap_remove(at).socket)
+    }
+
+    /// What nobody has wanted so far.
+    pub(crate) fn left(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.0.iter().map(|socket| socket.configured)
     }
 }
 
