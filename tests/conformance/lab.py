@@ -22,7 +22,7 @@ PATIENCE = 30
 
 def serinus():
     """The binary under test."""
-    return os.environ.get("SERINUS_BIN", str(ROOT / "target/release/serinus"))
+    return os.path.abspath(os.environ.get("SERINUS_BIN", ROOT / "target/release/serinus"))
 
 
 def free_port():

@@ -2,6 +2,7 @@
 version before, and bodies that are much larger than what the proxy may keep."""
 
 import collections
+import contextlib
 import pathlib
 import socket
 import threading
@@ -295,6 +296,21 @@ def http2(proxy, h2c, tls, checks):
     outcome = client.outcome()
     checks.expect("a body over HTTP/2 that stops is 408", outcome == 408, outcome)
     lab.until("the stalled body is counted", lambda: proxy.rejections().get("body_timeout", 0) == before + 1)
+    client = frames.Client(h2c, tls=False)
+    client.ask(path="/chunks", scheme="http")
+    outcome, began = client.outcome(), time.monotonic()
+    collections.deque(client.frames(), maxlen=0)
+    took = time.monotonic() - began
+    checks.expect("an idle connection over HTTP/2 ends", outcome == 200 and took < 10, f"{outcome}, {took:.1f} s")
+    client = frames.Client(h2c, tls=False)
+    client.send(frames.frame(frames.HEADERS, frames.END_STREAM, 1, frames.header(scheme="http")))
+    began = time.monotonic()
+    with contextlib.suppress(OSError):
+        while time.monotonic() - began < 20:
+            client.send(frames.frame(frames.CONTINUATION, 0, 1, frames.field("x", "y")))
+            time.sleep(0.7)  # the slow client under test
+    took = time.monotonic() - began
+    checks.expect("a header over HTTP/2 that dribbles in is not waited for", took < 10, f"{took:.1f} s")
     # Windows that are never opened again, and a socket that is not read.
     client = frames.Client(h2c, tls=False)
     client.ask(path="/down", scheme="http")
@@ -317,7 +333,7 @@ def run(out):
     endpoint = Scripted()
     checks = lab.Checks()
     ports = {"web": lab.free_port(), "h2c": lab.free_port(), "tls": lab.free_port()}
-    slow = 'header_timeout = "2s"\nlimits = { body_timeout = "1s", send_timeout = "2s" }'
+    slow = 'header_timeout = "2s"\nkeepalive_timeout = "2s"\nlimits = { body_timeout = "1s", send_timeout = "2s" }'
     listeners = {"web": (ports["web"], slow), "h2c": (ports["h2c"], slow + "\nh2c = true"), "tls": (ports["tls"], slow + "\n" + lab.CERTIFICATE)}
     more = f'[service.any.timeouts]\nread = "{READ}s"\nstream_idle = "{STREAM_IDLE}s"\n'
     with lab.Proxy(folder, listeners, {"any": (endpoint.port, "")}, more) as proxy:

@@ -267,6 +267,11 @@ impl ProxyHttp for Gateway {
             error.set_context("101 to a request that asked for no upgrade");
             return Err(error);
         }
+        if !forwarding::ends_plainly(response) {
+            let mut error = Error::new_up(ErrorType::InvalidHTTPHeader);
+            error.set_context("a transfer coding other than chunked");
+            return Err(error);
+        }
         let now = Instant::now();
         request.stop_waiting();
         if let Some(routed) = &mut request.routed {
@@ -348,7 +353,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
-        forwarding::to_client(response);
+        forwarding::to_client(response)?;
         if session.req_header().version == Version::HTTP_10
             && response.headers.contains_key(TRANSFER_ENCODING)
         {
