@@ -65,15 +65,15 @@ setup-conformance: setup-build
 	$(call need,node,nodejs)
 	-$(call need,varnishtest,varnish)
 	-$(call need,slowhttptest,slowhttptest)
-	@[ -x $(SUITES_VENV)/bin/python ] || { echo "== making $(SUITES_VENV) with kosoku, websockets and sslyze from PyPI"; \
+	@[ -x $(SUITES_VENV)/bin/python ] || { echo "== making $(SUITES_VENV) with kosoku, websockets, sslyze and grpcio from PyPI"; \
 	  python3 -m venv $(SUITES_VENV) || { echo "== could not: please install python3-venv and run make again"; exit 1; }; }
-	@for package in kosoku websockets sslyze; do \
-	  $(SUITES_VENV)/bin/python -c "import $$package" 2>/dev/null || $(SUITES_VENV)/bin/pip -q install $$package \
+	@for package in kosoku websockets sslyze grpcio; do \
+	  $(SUITES_VENV)/bin/python -c "import $${package%io}" 2>/dev/null || $(SUITES_VENV)/bin/pip -q install $$package \
 	    || echo "== could not install $$package: its suite is left out"; done
 
 SUITES ?=
 
-conformance: setup-conformance build ## what an edge proxy must withstand, beside nginx and HAProxy; SUITES="varnish side_by_side mutate tls websocket slow"; output is kept in benches/runs
+conformance: setup-conformance build ## what an edge proxy must withstand, beside nginx and HAProxy; SUITES="varnish side_by_side mutate tls websocket slow streams calls"; output is kept in benches/runs
 	$(SUITES_VENV)/bin/python tests/conformance/run.py benches/runs/$(shell date +%F)-conformance $(SUITES)
 
 lint: setup-build ## formatting and clippy, warnings are errors

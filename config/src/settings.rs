@@ -432,6 +432,8 @@ pub struct TimeoutSettings {
     pub read: Duration,
     /// Between two writes of the request. Default 30 s.
     pub write: Duration,
+    /// As `read`, for WebSockets, event streams and gRPC calls. Default 10 min.
+    pub stream_idle: Duration,
     /// How long an idle upstream connection is kept. Default 60 s.
     pub idle: Duration,
     /// One attempt, from the end of the request to the header of the answer.

@@ -128,6 +128,7 @@ fn routes_and_endpoints_become_what_the_full_example_says() {
     assert_eq!(service.limits.max_connections, Some(500));
     assert_eq!(service.retry.as_ref().unwrap().status, [502, 503, 504]);
     assert_eq!(service.timeouts.total, Some(Duration::from_secs(60)));
+    assert_eq!(service.timeouts.stream_idle, Duration::from_secs(600));
     let blog = settings.service("blog").unwrap();
     assert_eq!(blog.balance, BalanceSettings::default());
     assert!(blog.health.is_none() && blog.ejection.is_none() && blog.retry.is_none());

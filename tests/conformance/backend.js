@@ -6,4 +6,9 @@ require('http').createServer((request, response) => {
   request.on('error', () => {});
   request.resume();
   request.on('end', () => response.end('ok\n'));
+}).on('clientError', (error, socket) => {
+  // No request: as the others write down what they cannot read. One that was cut is none of these.
+  const cut = ['HPE_INVALID_EOF_STATE', 'ECONNRESET'];
+  if (!cut.includes(error.code)) out.write(JSON.stringify({ method: '', target: error.code }) + '\n');
+  socket.destroy();
 }).listen(Number(port), '127.0.0.1');

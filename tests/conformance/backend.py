@@ -30,6 +30,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def send_error(self, code, message=None, explain=None):
+        with LOCK:
+            LOG.write(json.dumps({"method": "", "target": message or ""}) + "\n")
+        super().send_error(code, message, explain)
+
     def __getattr__(self, name):
         if name.startswith("do_"):
             return self.answer

@@ -14,13 +14,15 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 KEYS = ROOT / "proxy/server/src/data_path/tests/keys"
+# Makes a listener speak TLS, as shop.test.
+CERTIFICATE = f'certificate = [{{ cert = "{KEYS}/shop.pem", key = "{KEYS}/shop.key" }}]'
 # Longest wait for something that must happen, in seconds.
 PATIENCE = 30
 
 
 def serinus():
     """The binary under test."""
-    return os.environ.get("SERINUS_BIN", str(ROOT / "target/release/serinus"))
+    return os.path.abspath(os.environ.get("SERINUS_BIN", ROOT / "target/release/serinus"))
 
 
 def free_port():
@@ -124,6 +126,25 @@ class Proxy(Process):
         """Resident kilobytes."""
         status = pathlib.Path(f"/proc/{self.child.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+
+class Checks:
+    """What a suite looked at, and what of it does not hold."""
+
+    def __init__(self):
+        self.told, self.faults = [], []
+
+    def expect(self, name, holds, found=""):
+        shown = f" ({found})" if 0 < len(str(found)) < 80 else ""
+        self.told.append(f"{'ok' if holds else 'FAILED'}: {name}{shown}")
+        if not holds:
+            self.faults.append(f"{name}: {found}")
+
+    def summary(self):
+        return f"{len(self.told) - len(self.faults)} of {len(self.told)} hold"
+
+    def report(self, file):
+        file.write_text("\n".join(self.told) + "\n")
 
 
 def nginx_backend(folder, port, log):

@@ -11,7 +11,7 @@ import time
 
 import lab
 
-SUITES = ["varnish", "side_by_side", "mutate", "tls", "websocket", "slow"]
+SUITES = ["varnish", "side_by_side", "mutate", "tls", "websocket", "slow", "streams", "calls"]
 
 
 def main():
@@ -51,7 +51,7 @@ def machine():
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             said = (run.stdout or run.stderr).splitlines()
             if name == "packages":
-                said = [", ".join(line for line in said if line.startswith(("kosoku", "sslyze", "websockets")))]
+                said = [", ".join(line for line in said if line.startswith(("grpcio", "kosoku", "sslyze", "websockets")))]
             lines.append(f"{name}: {said[0] if said else '?'}")
     profile = pathlib.Path(lab.serinus()).parent.name
     return [*lines, f"profile: {profile}"]

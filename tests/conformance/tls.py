@@ -1,17 +1,16 @@
 """sslyze on a TLS listener, and floods over HTTP/2 frame by frame."""
 
+import contextlib
 import json
 import pathlib
-import socket
-import ssl
 import struct
 import subprocess
 import sys
 
+import frames
 import lab
 import side_by_side
 
-KEYS = f'certificate = [{{ cert = "{lab.KEYS}/shop.pem", key = "{lab.KEYS}/shop.key" }}]'
 # Everything but the certificate, which is the test's own.
 SCANS = [
     "--mozilla_config=disable", "--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3", "--heartbleed",
@@ -61,54 +60,32 @@ def sslyze(folder, port):
     return f"sslyze: {len(faults)} findings", faults
 
 
-def frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-# HPACK without Huffman: GET, https, "/", and an authority.
-HEADERS = b"\x82\x87\x84" + b"\x01" + bytes([9]) + b"shop.test"
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
-
-
-def connect(port):
-    context = ssl.create_default_context(cafile=f"{lab.KEYS}/shop.pem")
-    context.set_alpn_protocols(["h2"])
-    tcp = socket.create_connection(("127.0.0.1", port), 5)
-    client = context.wrap_socket(tcp, server_hostname="shop.test")
-    client.sendall(PREFACE)
-    return client
-
-
-def flooded(port, frames):
+def flooded(port, pieces):
     """How the proxy ended the connection: the error of its GOAWAY, or none."""
-    client = connect(port)
-    client.settimeout(10)
-    ended, received = None, b""
-    try:
-        for piece in frames:
-            client.sendall(piece)
-    except OSError:
-        pass  # it was closed already
-    try:
-        while piece := client.recv(65536):
-            received += piece
-    except OSError:
-        pass
-    while len(received) >= 9:
-        length, kind = int.from_bytes(received[:3]), received[3]
-        if kind == 7:
-            ended = int.from_bytes(received[13:17])
-        received = received[9 + length :]
-    return ended
+    client = frames.Client(port)
+    # It may be closed before all is sent.
+    with contextlib.suppress(OSError):
+        for piece in pieces:
+            client.send(piece)
+    codes = [int.from_bytes(payload[4:8]) for kind, _, _, payload in client.frames() if kind == frames.GOAWAY]
+    return codes[-1] if codes else None
 
 
 def floods(port):
-    rapid = [frame(1, 5, 2 * number + 1, HEADERS) + frame(3, 0, 2 * number + 1, struct.pack(">I", 8)) for number in range(20_000)]
-    endless = [frame(1, 1, 1, HEADERS)] + [frame(9, 0, 1, b"\x00\x01a\x01b" * 200) for _ in range(5_000)]
-    empty = [frame(1, 1, 1, HEADERS)] + [frame(9, 0, 1, b"")] * 100_000
+    block = frames.header()
+    begin = frames.frame(frames.HEADERS, frames.END_STREAM, 1, block)
+    cancel = struct.pack(">I", frames.CANCEL)
+    whole = frames.END_STREAM | frames.END_HEADERS
+    rapid = [
+        frames.frame(frames.HEADERS, whole, stream, block) + frames.frame(frames.RST_STREAM, 0, stream, cancel)
+        for stream in range(1, 40_000, 2)
+    ]
+    more = frames.frame(frames.CONTINUATION, 0, 1, frames.field("a", "b") * 200)
+    endless = [begin] + [more] * 5_000
+    empty = [begin] + [frames.frame(frames.CONTINUATION, 0, 1)] * 100_000
     faults, told = [], []
-    for name, frames in (("rapid reset", rapid), ("endless CONTINUATION", endless), ("empty CONTINUATION", empty)):
-        error = flooded(port, frames)
+    for name, pieces in (("rapid reset", rapid), ("endless CONTINUATION", endless), ("empty CONTINUATION", empty)):
+        error = flooded(port, pieces)
         told.append(f"{name}: GOAWAY {error}")
         if error in (None, 0):
             faults.append(f"{name}: the connection was not ended with an error")
@@ -119,17 +96,17 @@ def run(out):
     folder = pathlib.Path(out)
     recorder = side_by_side.Recorder()
     port = lab.free_port()
-    with lab.Proxy(folder, {"web": (port, KEYS)}, {"any": (recorder.port, "")}) as proxy:
+    with lab.Proxy(folder, {"web": (port, lab.CERTIFICATE)}, {"any": (recorder.port, "")}) as proxy:
         summary, faults = sslyze(folder, port)
         told, more = floods(port)
-        client = connect(port)
-        client.sendall(frame(1, 5, 1, HEADERS))
-        client.settimeout(5)
-        answer = b""
-        while b"ok\n" not in answer and (piece := client.recv(65536)):
-            answer += piece
+        client = frames.Client(port)
+        client.ask()
+        outcome = client.outcome()
         faults += more + proxy.panics()
-        if b"ok\n" not in answer:
-            faults.append("HTTP/2 is not served any more")
+        if outcome != 200:
+            faults.append(f"HTTP/2 is not served any more: {outcome}")
+        ended = proxy.rejections().get("http2", 0)
+        if ended != len(told):
+            faults.append(f"{ended} of {len(told)} floods were counted")
     (folder / "tls.md").write_text("\n".join([summary, *told, *faults]) + "\n")
     return "; ".join([summary, *told]), faults

@@ -74,6 +74,9 @@ table! {
         read: Length = "30s",
         /// Between two writes of the request.
         write: Length = "30s",
+        /// As `read`, for what may be silent for long: WebSockets, event streams that the client asks for
+        /// (`Accept: text/event-stream`) and gRPC calls. `attempt` does not count for them.
+        stream_idle: Length = "10m",
         /// How long an idle connection is kept.
         idle: Length = "60s",
         /// One attempt, from the end of the request to the header of the answer; also longer pauses
@@ -294,6 +297,7 @@ impl TimeoutsFile {
             connect: self.connect?.value.0,
             read: self.read?.value.0,
             write: self.write?.value.0,
+            stream_idle: self.stream_idle?.value.0,
             idle: self.idle?.value.0,
             attempt: given("attempt", self.attempt, &self.present)?,
             total: given("total", self.total, &self.present)?,

@@ -2,7 +2,7 @@
 
 use super::crowd::Crowd;
 use super::gateway::Gateway;
-use super::intake::{Gate, HeadBounds, Intake};
+use super::intake::{Gate, H2_PREFACE, HeadBounds, Intake};
 use super::listener_tls::{ListenerTls, TlsClient};
 use super::networks::Networks;
 use super::rejection::Reason;
@@ -33,8 +33,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// ... and how much.
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// What a client that speaks HTTP/2 says first (RFC 9113, 3.4).
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A handshake that is under way when the listeners close may take as long as this: a client that
 /// came in time is served, one that only sits there does not hold up the end.
 const HANDSHAKE_LINGER: Duration = Duration::from_secs(1);
@@ -262,7 +260,21 @@ impl ServerApp for Front {
         }
         let connection = Arc::new(Connection::new(client, terms));
         if is_http2 {
-            let gate = Gate::open(stream, connection).ok()?;
+            let header_timeout = connection.terms.header_timeout;
+            let client = connection.client.address;
+            let mut gate = Gate::open(stream, connection, &self.worker).ok()?;
+            let mut stages = self.stages.clone();
+            // The library would wait for it as long as the client likes.
+            let has_preface = tokio::select! {
+                has_preface = timeout(header_timeout, gate.has_preface()) => has_preface,
+                _ = stages.wait_for(|stage| *stage >= Stage::ClosingIdle) => return None,
+            };
+            if has_preface != Ok(true) {
+                if !gate.received().is_empty() {
+                    access::refused(&self.worker, Reason::Http2, client, b"");
+                }
+                return None;
+            }
             return self.proxy.process_new(Box::new(gate), shutdown).await;
         }
         if let Ok(gate) = Gate::new(stream, Arc::clone(&connection)) {

@@ -2,11 +2,11 @@
 
 use super::connection::Client;
 use super::origin::FORWARDED_FOR;
-use http::Version;
 use http::header::{
-    CONNECTION, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
-    TE, TRAILER, UPGRADE, USER_AGENT,
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use serinus_routing::Variant;
 use std::net::IpAddr;
@@ -153,14 +153,14 @@ fn strip_baggage(request: &mut RequestHeader) -> pingora::Result<()> {
 
 /// Takes off what only concerned the connection to the upstream (RFC 9110, 7.6.1). Trailers are
 /// not passed on over HTTP/1.1, so they must not be announced either.
-pub(crate) fn to_client(response: &mut ResponseHeader) {
+pub(crate) fn to_client(response: &mut ResponseHeader) -> pingora::Result<()> {
     // The version is that of this connection, not of the upstream's (RFC 9112, 2.3): chunks in
     // an answer that says HTTP/1.0 would be read as a body.
     if response.version == Version::HTTP_10 {
         response.set_version(Version::HTTP_11);
     }
     if response.status == 101 {
-        return; // the upgrade needs them
+        return Ok(()); // the upgrade needs them
     }
     if let Some(connection) = response.remove_header(&CONNECTION) {
         for name in connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
@@ -177,11 +177,33 @@ pub(crate) fn to_client(response: &mut ResponseHeader) {
             response.remove_header(name);
         }
     }
+    say_length_once(response)
+}
+
+/// Whether everybody sees the end of the answer in the same place, as far as a transfer coding goes: the
+/// library passes others than `chunked` on and keeps the client's connection.
+pub(crate) fn ends_plainly(response: &ResponseHeader) -> bool {
+    let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(is_chunked) && codings.next().is_none()
+}
+
+/// Says a length once, and none where there is no body (RFC 9110, 8.6). Lengths that differ were refused.
+fn say_length_once(response: &mut ResponseHeader) -> pingora::Result<()> {
+    let mut lengths = response.headers.get_all(CONTENT_LENGTH).iter();
+    let (first, second) = (lengths.next().cloned(), lengths.next().is_some());
+    let Some(first) = first else { return Ok(()) };
+    if response.status == StatusCode::NO_CONTENT {
+        response.remove_header(&CONTENT_LENGTH);
+    } else if second {
+        response.insert_header(CONTENT_LENGTH, first)?;
+    }
+    Ok(())
 }
 
 /// What frames the message or belongs to the client is not for the upstream's connection to take.
 fn may_be_nominated(name: &HeaderName) -> bool {
-    use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+    use http::header::CONTENT_TYPE;
     ![CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, SET_COOKIE].contains(name)
 }
 
@@ -331,7 +353,7 @@ mod tests {
         ] {
             response.append_header(name, value).unwrap();
         }
-        to_client(&mut response);
+        to_client(&mut response).unwrap();
         let mut left: Vec<_> = response.headers.keys().map(|name| name.as_str()).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "etag"]);

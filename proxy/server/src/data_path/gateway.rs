@@ -13,8 +13,10 @@ use super::{access, answer, attribution, forwarding, identity, origin, rewriting
 use async_trait::async_trait;
 use attribution::Fault;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode, Version};
+use http::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -134,8 +136,13 @@ impl ProxyHttp for Gateway {
             peer.group_key = pool.key << 1 | u64::from(routed.stale_connection);
             peer.options.connection_timeout = Some(timeouts.connect);
             peer.options.total_connection_timeout = Some(timeouts.connect);
-            let read = timeouts.attempt.map_or(timeouts.read, |most| most.min(timeouts.read));
-            let mut read = read + upload_allowance(session, routed);
+            let mut read = if goes_on_for_long(session, routed) {
+                timeouts.stream_idle
+            } else {
+                let read = timeouts.attempt.map_or(timeouts.read, |most| most.min(timeouts.read));
+                let pause = request.connection.as_ref().map(|it| it.terms.body_timeout);
+                read + upload_allowance(session, routed, pause)
+            };
             if let Some(left) = routed.time_left(routed.attempt.since) {
                 read = read.min(left.max(SHORTEST_WAIT));
             }
@@ -186,7 +193,7 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         upstream: &mut RequestHeader,
         request: &mut Request,
     ) -> Result<()> {
@@ -201,8 +208,9 @@ impl ProxyHttp for Gateway {
         let Some(connection) = &request.connection else {
             return Err(Error::new_in(ErrorType::InternalError)); // request_filter finds it
         };
-        let has_underscores =
-            upstream.version == Version::HTTP_2 || connection.underscores.load(Ordering::Relaxed);
+        // Of the client's version: that of the endpoint stands in the header that goes there.
+        let is_http2 = session.req_header().version == Version::HTTP_2;
+        let has_underscores = is_http2 || connection.underscores.load(Ordering::Relaxed);
         if has_underscores && connection.terms.screening.underscores == Underscores::Drop {
             drop_underscores(upstream);
         }
@@ -257,6 +265,11 @@ impl ProxyHttp for Gateway {
             // Nobody asked for another protocol: to the client it would be the end of HTTP.
             let mut error = Error::new_up(ErrorType::InvalidHTTPHeader);
             error.set_context("101 to a request that asked for no upgrade");
+            return Err(error);
+        }
+        if !forwarding::ends_plainly(response) {
+            let mut error = Error::new_up(ErrorType::InvalidHTTPHeader);
+            error.set_context("a transfer coding other than chunked");
             return Err(error);
         }
         let now = Instant::now();
@@ -340,7 +353,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
-        forwarding::to_client(response);
+        forwarding::to_client(response)?;
         if session.req_header().version == Version::HTTP_10
             && response.headers.contains_key(TRANSFER_ENCODING)
         {
@@ -549,15 +562,32 @@ fn has_begun(session: &Session) -> bool {
     })
 }
 
-/// Pingora's read timeout starts with the request's header, so the time that an upload may take
-/// comes on top of it: a slow client is not a slow variant.
-fn upload_allowance(session: &Session, routed: &Routed) -> Duration {
+/// Whether what follows may be silent for long: a WebSocket, an event stream, a gRPC call.
+fn goes_on_for_long(session: &Session, routed: &Routed) -> bool {
+    let header = session.req_header();
+    let says = |name, kind: &[u8]| {
+        let values = header.headers.get_all(name).iter();
+        values.into_iter().any(|value| memchr::memmem::find(value.as_bytes(), kind).is_some())
+    };
+    session.is_upgrade_req()
+        || (header.method == Method::GET && says(ACCEPT, b"text/event-stream"))
+        || (routed.has_body && says(CONTENT_TYPE, b"application/grpc"))
+}
+
+/// What an upload may take on top of the read timeout: a slow client is not a slow variant. To an
+/// HTTP/1 endpoint the timeout begins anew with each piece of the upload, so that only a `pause` of
+/// the client has to fit in; to an HTTP/2 endpoint it runs from the request's header on.
+fn upload_allowance(session: &Session, routed: &Routed, pause: Option<Duration>) -> Duration {
     if !routed.has_body {
         return Duration::ZERO;
     }
     let length = session.req_header().headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.trim().parse::<u64>().ok());
-    length.map_or(OPEN_UPLOAD, |bytes| Duration::from_secs(bytes / SLOWEST_UPLOAD))
+    let whole = length.map_or(OPEN_UPLOAD, |bytes| Duration::from_secs(bytes / SLOWEST_UPLOAD));
+    match pause {
+        Some(pause) if !routed.setup().pool(routed.variant).upstream.is_http2() => whole.min(pause),
+        _ => whole,
+    }
 }
 
 /// How a gRPC call ended, where it says so: after its body, or in the header of an answer without one.

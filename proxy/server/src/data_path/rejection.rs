@@ -75,6 +75,8 @@ reasons! {
     BodyTimeout = "body_timeout", 408;
     /// Refused by the HTTP library for a reason of its own.
     Malformed = "malformed", 400;
+    /// What is no HTTP/2, or too much of it: a stream that was reset or a connection that was ended for it.
+    Http2 = "http2", 400;
     /// No PROXY header where there must be one, or from somebody who is not trusted.
     ProxyHeader = "proxy_header", 400;
     /// More connections of one client than `limits.connections_per_client`.

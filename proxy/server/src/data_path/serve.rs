@@ -210,6 +210,8 @@ fn run_worker(
         let mut options = HttpServerOptions::default();
         // The front decides who speaks it.
         options.h2c = true;
+        // The hooks refuse it, so that it is counted and logged.
+        options.allow_connect_method_proxying = true;
         options.h2_idle_timeout =
             sockets.iter().map(|(listener, _)| listener.limits.terms().keepalive_timeout).max();
         proxy.server_options = Some(options);

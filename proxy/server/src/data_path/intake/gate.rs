@@ -2,9 +2,12 @@
 //! more until its answer is finished.
 
 use super::chunked::Chunked;
+use super::frames::Frames;
 use super::head::{Framing, Head, HeadBounds, HeadReader};
+use crate::data_path::access;
 use crate::data_path::connection::Connection;
 use crate::data_path::rejection::Reason;
+use crate::data_path::worker::Worker;
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use pingora::http::ResponseHeader;
@@ -20,6 +23,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
+/// What a client that speaks HTTP/2 says first (RFC 9113, 3.4).
+pub(crate) const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What a buffer begins with: most headers fit.
 const FIRST_BUFFER: usize = 1024;
 /// A buffer that has grown beyond this is given back between two requests.
@@ -50,6 +55,8 @@ pub(crate) struct Gate {
     /// Who waits for bytes that do not belong to the request.
     waiting: Option<Waker>,
     connection: Arc<Connection>,
+    /// What goes to a client of HTTP/2, and who counts what is refused there.
+    frames: Option<(Box<Frames>, Arc<Worker>)>,
     /// Leads from a session to the connection.
     digest: Arc<ProxyDigest>,
 }
@@ -83,9 +90,15 @@ impl Gate {
         Self::in_phase(stream, connection, Phase::Between)
     }
 
-    /// Where nothing is checked here: HTTP/2 frames itself.
-    pub(crate) fn open(stream: Stream, connection: Arc<Connection>) -> pingora::Result<Self> {
-        Self::in_phase(stream, connection, Phase::Open)
+    /// Where nothing that comes is checked here: HTTP/2 frames itself.
+    pub(crate) fn open(
+        stream: Stream,
+        connection: Arc<Connection>,
+        worker: &Arc<Worker>,
+    ) -> pingora::Result<Self> {
+        let mut gate = Self::in_phase(stream, connection, Phase::Open)?;
+        gate.frames = Some((Box::default(), Arc::clone(worker)));
+        Ok(gate)
     }
 
     fn in_phase(
@@ -103,6 +116,7 @@ impl Gate {
             upgrade: false,
             waiting: None,
             connection,
+            frames: None,
             digest: Arc::new(digest),
         })
     }
@@ -113,6 +127,22 @@ impl Gate {
             Phase::Between | Phase::Length { left: 0 } => true,
             Phase::Chunked(chunked) => chunked.is_done(),
             _ => false,
+        }
+    }
+
+    /// Waits for all of HTTP/2's preface, which is kept; false if there is something else.
+    pub(crate) async fn has_preface(&mut self) -> bool {
+        loop {
+            let length = self.buffer.len().min(H2_PREFACE.len());
+            if self.buffer[..length] != H2_PREFACE[..length] {
+                return false;
+            }
+            if length == H2_PREFACE.len() {
+                return true;
+            }
+            if !self.read_more().await {
+                return false;
+            }
         }
     }
 
@@ -170,6 +200,14 @@ impl Gate {
         self.waiting = None;
         if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BUFFER {
             self.buffer = BytesMut::new();
+        }
+    }
+
+    /// Counts what the HTTP/2 library refuses with what it has just written.
+    fn watch(&mut self, written: &[u8]) {
+        let Some((frames, worker)) = &mut self.frames else { return };
+        for _ in 0..frames.written(written) {
+            access::refused(worker, Reason::Http2, self.connection.client.address, b"");
         }
     }
 
@@ -327,7 +365,9 @@ impl AsyncWrite for Gate {
                 waiting.wake();
             }
         }
-        Pin::new(gate.inner.get_mut()).poll_write(cx, bytes)
+        let written = ready!(Pin::new(gate.inner.get_mut()).poll_write(cx, bytes))?;
+        gate.watch(&bytes[..written]);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -343,7 +383,15 @@ impl AsyncWrite for Gate {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(self.get_mut().inner.get_mut()).poll_write_vectored(cx, pieces)
+        let gate = self.get_mut();
+        let written = ready!(Pin::new(gate.inner.get_mut()).poll_write_vectored(cx, pieces))?;
+        let mut left = written;
+        for piece in pieces {
+            let here = left.min(piece.len());
+            gate.watch(&piece[..here]);
+            left -= here;
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

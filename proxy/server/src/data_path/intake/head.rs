@@ -81,19 +81,22 @@ impl HeadReader {
             }
             let line = self.line..end - 1;
             (self.line, self.searched) = (end + 1, end + 1);
-            if bytes[line.clone()].contains(&b'\r') {
-                return Err(Reason::LineEnd);
-            }
-            match (self.begun, line.is_empty()) {
+            let read = match (self.begun, line.is_empty()) {
                 (false, true) => {
                     self.empty_lines += 1;
                     if self.empty_lines > MOST_EMPTY_LINES {
                         return Err(Reason::RequestLine);
                     }
+                    continue;
                 }
-                (false, false) => self.request_line(bytes, line, bounds)?,
-                (true, false) => self.field(bytes, line, bounds)?,
+                (false, false) => self.request_line(bytes, line.clone(), bounds),
+                (true, false) => self.field(bytes, line.clone(), bounds),
                 (true, true) => return self.finish(bytes).map(Some),
+            };
+            if let Err(reason) = read {
+                // No line that is right has one: so it is looked for only where something is wrong.
+                let has_cr = bytes[line].contains(&b'\r');
+                return Err(if has_cr { Reason::LineEnd } else { reason });
             }
         }
         self.searched = bytes.len();
@@ -139,9 +142,7 @@ impl HeadReader {
         if matches!(method, b"CONNECT" | b"TRACE") {
             return Err(Reason::Method);
         }
-        // A fragment is the browser's own; the others must be encoded (RFC 3986, 2).
-        let fine = |byte: &u8| byte.is_ascii_graphic() && !b"\"#<>".contains(byte);
-        if target.is_empty() || !target.iter().all(fine) {
+        if target.is_empty() || !target.iter().all(|byte| is_target(*byte)) {
             return Err(Reason::Target);
         }
         let start = at.start + first + 1;
@@ -165,13 +166,14 @@ impl HeadReader {
         if self.fields > bounds.fields {
             return Err(Reason::TooManyFields);
         }
-        let colon = line.iter().position(|byte| *byte == b':').ok_or(Reason::Field)?;
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
         // A space before the colon is no part of a token, either.
-        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        let colon = line.iter().position(|byte| !is_token(*byte)).ok_or(Reason::Field)?;
+        if colon == 0 || line[colon] != b':' {
             return Err(Reason::Field);
         }
-        if value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        // To the end whatever is found: so it is sixteen bytes at a time.
+        if value.iter().fold(false, |found, byte| found | is_control(*byte)) {
             return Err(Reason::Field);
         }
         if name.contains(&b'_') {
@@ -300,6 +302,26 @@ pub(crate) fn is_authority(authority: &[u8]) -> bool {
         _ => false,
     };
     !host.is_empty() && host.len() <= 253 && port_is_fine
+}
+
+/// What no value may have.
+const fn is_control(byte: u8) -> bool {
+    (byte < b' ') & (byte != b'\t') | (byte == 0x7f)
+}
+
+/// What a target may have as it is: a fragment is the browser's own, the others must be encoded (RFC 3986, 2).
+fn is_target(byte: u8) -> bool {
+    const TARGET: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            let letter = byte as u8;
+            table[byte] = letter.is_ascii_graphic() && !matches!(letter, b'"' | b'#' | b'<' | b'>');
+            byte += 1;
+        }
+        table
+    };
+    TARGET[byte as usize]
 }
 
 /// RFC 9110, 5.6.2.

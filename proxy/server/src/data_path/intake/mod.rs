@@ -6,8 +6,9 @@
 //! gets exactly the bytes of one request at a time.
 
 mod chunked;
+mod frames;
 mod gate;
 mod head;
 
-pub(crate) use gate::{Gate, Intake};
+pub(crate) use gate::{Gate, H2_PREFACE, Intake};
 pub(crate) use head::{HeadBounds, is_authority};

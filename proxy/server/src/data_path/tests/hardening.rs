@@ -276,7 +276,22 @@ async fn what_an_old_or_broken_upstream_says_of_its_connection_stays_there() {
         stable.reply(Reply::Raw(answer));
         assert_eq!(running.get("/").await.status, 502, "{answer}");
     }
-    assert_eq!(running.path.failures_since_drain("checkout"), 2);
+    // A client would read such an answer to another end than the proxy does.
+    for answer in [
+        "HTTP/1.1 200 X\r\ntransfer-encoding: gzip\r\n\r\nhello",
+        "HTTP/1.1 200 X\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\ntransfer-encoding: x\r\n\r\n0\r\n\r\n",
+    ] {
+        stable.reply(Reply::Raw(answer));
+        assert_eq!(running.get("/").await.status, 502, "{answer}");
+    }
+    assert_eq!(running.path.failures_since_drain("checkout"), 5);
+    let twice = "HTTP/1.1 200 X\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok";
+    stable.reply(Reply::Raw(twice));
+    let header = running.get("/").await.header.to_lowercase();
+    assert_eq!(header.matches("content-length").count(), 1, "{header}");
+    stable.reply(Reply::Raw("HTTP/1.1 204 X\r\ncontent-length: 5\r\n\r\n"));
+    assert_eq!(running.get("/").await.field("content-length"), None);
     // HTTP/1.0 knows no interim answers.
     stable.reply(Reply::Raw(
         "HTTP/1.1 103 X\r\nlink: </a>\r\n\r\nHTTP/1.1 200 X\r\ncontent-length: 2\r\n\r\nok",
@@ -302,4 +317,85 @@ async fn an_upgrade_opens_the_way_for_bytes_both_ways() {
     let mut late = [0; 7];
     client.read_exact(&mut late).await.unwrap();
     assert_eq!(&late, b"\0\xff late");
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u8, body: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0, 0, u8::try_from(body.len()).unwrap(), kind, flags, 0, 0, 0, stream];
+    frame.extend_from_slice(body);
+    frame
+}
+
+/// Fields in HPACK, literally.
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[text.len() as u8][..], text.as_bytes()].concat();
+    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+}
+
+/// A client that has begun with HTTP/2.
+async fn http2(running: &Running) -> TcpStream {
+    let mut client = TcpStream::connect(running.address).await.unwrap();
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    client.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+    client
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_http2_library_refuses_is_counted_and_nobodys() {
+    let (stable, running) = started(|settings| settings.listeners[0].h2c = true).await;
+    let plain = [(":method", "GET"), (":scheme", "http"), (":path", "/")];
+    let host = (":authority", "shop.test");
+    for (number, more) in [
+        &[][..],                             // no authority: answered by the library
+        &[("host", "a"), ("host", "b")],     // two: the same
+        &[host, ("host", "other.test")],     // they contradict each other
+        &[host, ("connection", "close")],    // the stream is reset
+        &[host, ("content-length", "1, 2")], // the same
+        &[host, ("te", "gzip")],             // the same
+        &[host, (":path", "/twice")],        // the same
+        &[host, ("Upper", "case")],          // the same
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = http2(&running).await;
+        let fields = block(&[&plain, more].concat());
+        client.write_all(&frame(1, 5, 1, &fields)).await.unwrap();
+        counted(&running, Reason::Http2, number as u64 + 1).await;
+    }
+    let total: u64 = running.path.rejections().iter().map(|(_, count)| count).sum();
+    assert_eq!(total, 8);
+    assert_eq!(stable.seen(), [""; 0]);
+    assert_eq!(running.path.drain("checkout"), []);
+    // What reaches the hooks is theirs to count.
+    let mut client = http2(&running).await;
+    let connect = block(&[(":method", "CONNECT"), (":authority", "shop.test:443")]);
+    client.write_all(&frame(1, 5, 1, &connect)).await.unwrap();
+    counted(&running, Reason::Method, 1).await;
+    let fields = block(&[&plain[..], &[host, ("x_forwarded_for", "192.0.2.1")]].concat());
+    client.write_all(&frame(1, 5, 3, &fields)).await.unwrap();
+    running.observed(1).await;
+    assert_eq!(field(&stable.seen()[0], "x_forwarded_for"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_over_http2_that_stops_is_not_waited_for() {
+    let (_stable, running) = started(|settings| {
+        settings.listeners[0].h2c = true;
+        settings.listeners[0].intake.limits.body_timeout = Duration::from_millis(200);
+        settings.services[0].timeouts.read = Duration::from_millis(200);
+    })
+    .await;
+    let mut client = http2(&running).await;
+    let fields = block(&[
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "shop.test"),
+        ("content-length", "1000000000"),
+    ]);
+    client.write_all(&frame(1, 4, 1, &fields)).await.unwrap();
+    client.write_all(&frame(0, 0, 1, b"begun")).await.unwrap();
+    counted(&running, Reason::BodyTimeout, 1).await;
+    assert_eq!(running.path.drain("checkout"), []);
 }

@@ -83,6 +83,7 @@ fn settings(stable: &[SocketAddr], canary: &[SocketAddr]) -> Settings {
                 connect: Duration::from_secs(1),
                 read: Duration::from_secs(2),
                 write: Duration::from_secs(2),
+                stream_idle: Duration::from_secs(60),
                 idle: Duration::from_secs(30),
                 attempt: None,
                 total: None,

@@ -2,7 +2,9 @@
 //! the version before.
 
 use super::{Running, settings};
+use serinus_config::TimeoutSettings;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -57,8 +59,18 @@ impl Wire {
 async fn between<F: Future<Output = ()> + Send + 'static>(
     act: impl FnOnce(Wire, String) -> F + Send + 'static,
 ) -> (Running, Wire, JoinHandle<()>) {
+    between_with(|_| {}, act).await
+}
+
+/// The same, with timeouts of its own.
+async fn between_with<F: Future<Output = ()> + Send + 'static>(
+    change: impl FnOnce(&mut TimeoutSettings),
+    act: impl FnOnce(Wire, String) -> F + Send + 'static,
+) -> (Running, Wire, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let running = Running::start(settings(&[listener.local_addr().unwrap()], &[]), 0.0);
+    let mut settings = settings(&[listener.local_addr().unwrap()], &[]);
+    change(&mut settings.services[0].timeouts);
+    let running = Running::start(settings, 0.0);
     let endpoint = tokio::spawn(async move {
         let mut wire = Wire::new(listener.accept().await.unwrap().0);
         let header = wire.until("\r\n\r\n").await;
@@ -177,5 +189,57 @@ async fn a_websocket_carries_bytes_both_ways_after_its_handshake() {
     assert_eq!(client.until("pong").await, "pong");
     client.stream.shutdown().await.unwrap();
     client.rest().await;
+    endpoint.await.unwrap();
+}
+
+/// A pause within an answer that is no stream ends it.
+const READ: Duration = Duration::from_millis(200);
+
+fn impatient(timeouts: &mut TimeoutSettings) {
+    timeouts.read = READ;
+    timeouts.attempt = Some(READ);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_and_an_event_stream_may_be_silent_for_longer_than_other_answers() {
+    let (_running, mut client, endpoint) = between_with(impatient, async |mut wire, _| {
+        wire.say("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n").await;
+        wire.say("connection: upgrade\r\n\r\n").await;
+        assert_eq!(wire.until("ping").await, "ping");
+        wire.say("pong").await;
+    })
+    .await;
+    client.say("GET /ws HTTP/1.1\r\nhost: shop.test\r\nupgrade: websocket\r\n").await;
+    client.say("connection: Upgrade\r\nsec-websocket-key: abc\r\n\r\n").await;
+    client.until("\r\n\r\n").await;
+    tokio::time::sleep(3 * READ).await; // the silence under test
+    client.say("ping").await;
+    assert_eq!(client.until("pong").await, "pong");
+    endpoint.await.unwrap();
+
+    let (_running, mut client, endpoint) = between_with(impatient, async |mut wire, _| {
+        wire.say("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 0\n\n").await;
+        tokio::time::sleep(3 * READ).await; // the silence under test
+        wire.say("data: 1\n\n").await;
+    })
+    .await;
+    client.say("GET / HTTP/1.1\r\nhost: shop.test\r\naccept: text/event-stream\r\n\r\n").await;
+    client.until("data: 1\n\n").await;
+    endpoint.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_silent_for_too_long_is_let_go() {
+    let idle = |timeouts: &mut TimeoutSettings| timeouts.stream_idle = READ;
+    let (_running, mut client, endpoint) = between_with(idle, async |mut wire, _| {
+        wire.say("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n").await;
+        wire.say("connection: upgrade\r\n\r\n").await;
+        wire.rest().await;
+    })
+    .await;
+    client.say("GET /ws HTTP/1.1\r\nhost: shop.test\r\nupgrade: websocket\r\n").await;
+    client.say("connection: Upgrade\r\nsec-websocket-key: abc\r\n\r\n").await;
+    client.until("\r\n\r\n").await;
+    assert_eq!(client.rest().await, "");
     endpoint.await.unwrap();
 }

@@ -3,6 +3,7 @@
 use super::authority::Authority;
 use super::lab::{Answer, Reply, Upstream, exchange};
 use super::{Running, settings, table};
+use crate::data_path::Reason;
 use serinus_config::{
     AlpnProtocol, CertificateSettings, ClientCertificateSettings, HstsSettings,
     ListenerTlsSettings, TlsVersion,
@@ -304,4 +305,27 @@ async fn the_end_of_every_certificate_is_known() {
     let end = 3_818_361_600; // 2090-12-31
     assert_eq!((ends.len(), &*ends[0].listener, ends[0].name.as_str()), (1, "web", "shop.test"));
     assert_eq!(ends[0].not_after, end);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_chose_http2_and_does_not_begin_is_not_waited_for() {
+    let authority = Authority::new();
+    let (running, stable) = encrypted(&authority, ListenerTlsSettings::default()).await;
+    let mut next = running.settings.clone();
+    next.listeners[0].header_timeout = std::time::Duration::from_millis(300);
+    running.path.reconfigure(&next, table(&next, 0.0)).unwrap();
+    for (said, counts) in [(&b""[..], 0), (b"PRI * HTTP/2.0\r\n", 1), (b"GET / HTTP/1.1\r\n", 2)] {
+        let config = authority.client(None, &["h2"]);
+        let tcp = TcpStream::connect(running.address).await.unwrap();
+        let server = ServerName::try_from("shop.test").unwrap();
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(server, tcp).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, said).await.unwrap();
+        let mut goodbye = [0; 64];
+        let end = tokio::io::AsyncReadExt::read(&mut stream, &mut goodbye);
+        // Closed, with or without a goodbye.
+        let end = tokio::time::timeout(super::PATIENCE, end).await.expect("an end");
+        assert_eq!(end.unwrap_or(0), 0);
+        super::hardening::counted(&running, Reason::Http2, counts).await;
+    }
+    assert_eq!(stable.seen(), [""; 0]);
 }
