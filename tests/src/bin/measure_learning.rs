@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use serinus_models::{
     CHECKPOINTS, Episode, Event, EventEvidence, Label, Pair, Timestamp, pretrain,
 };
-use serinus_rollout::{Record, RecordKind};
 use serinus_tests::browser::Browser;
 use serinus_tests::lab::{DEADLINE, Lab};
 use serinus_tests::setup::Setup;
@@ -31,7 +30,7 @@ const CONNECTIONS: u32 = 16;
 const TRAINING: Duration = Duration::from_secs(300);
 const OFF: &str = "[learning]\nenabled = false";
 
-/// Writes the labelled episodes into a journal that no proxy uses.
+/// Writes the labelled episodes into a journal that no proxy uses; not as events, of which there are lists.
 fn teach(state: &Path) -> anyhow::Result<()> {
     let played = pretrain::episodes(1 << 41, PLAYED);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
@@ -61,21 +60,7 @@ fn teach(state: &Path) -> anyhow::Result<()> {
         };
         let mut details = serde_json::to_value(&episode)?;
         details["deployed"] = json!(alarm_at.0 - 60_000);
-        let record = Record {
-            at: Timestamp(alarm_at.0 + 300_000),
-            kind: RecordKind::EpisodeLabelled,
-            service: Some(service.as_str().into()),
-            text: format!("the episode was {}", label.as_str()),
-            state: None,
-            evaluation: None,
-            details: details.clone(),
-            config_hash: "bench".to_owned(),
-        };
-        let (id, at) = (1_000 + at, record.at.0);
-        all.execute(
-            "INSERT INTO records (id, at, kind, service, stateful, body) VALUES (?, ?, 'episode_labelled', ?, 0, ?)",
-            params![id, at, service, serde_json::to_string(&record)?],
-        )?;
+        let (id, at) = (1_000 + at, alarm_at.0 + 300_000);
         all.execute(
             "INSERT INTO episodes (id, at, service, label, body) VALUES (?, ?, ?, ?, ?)",
             params![id, at, service, label.as_str(), details.to_string()],
