@@ -173,5 +173,11 @@ install: setup-build ## the shipped build into PREFIX/bin (default /usr/local)
 	cargo build --locked --profile dist -p serinus
 	install -D -m 0755 target/dist/serinus $(DESTDIR)$(PREFIX)/bin/serinus
 
+.PHONY: install-browser
+install-browser: setup-build ## serinus-browser into PREFIX/bin, and Chromium: for probes that play recordings in a real browser
+	$(call need,chromium,chromium)
+	cargo build --locked --release -p serinus-browser
+	install -D -m 0755 target/release/serinus-browser $(DESTDIR)$(PREFIX)/bin/serinus-browser
+
 clean: ## what was built
 	cargo clean

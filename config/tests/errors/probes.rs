@@ -611,15 +611,32 @@ interval = "5s"
 max_body = 4096
 [[probe.p.step]]
 get = "/"
-[probe.q]
-service = "shop"
-browser = true
 "##,
         r##"
 s.toml:2:14: "1MiB" is out of range
   2 | max_memory = "1MiB"
     |              ^^^^^^
     = help: write one from 128MiB to 64GiB
+
+s.toml:3:1: unknown key 'chromuim' in [probing.browser]
+  3 | chromuim = "/usr/bin/chromium"
+    | ^^^^^^^^
+    = help: did you mean 'chromium'?
+
+s.toml:7:12: a browser cannot come that often: it takes seconds of a core to begin
+  7 | interval = "5s"
+    |            ^^^^
+    = help: write "10s" or more; "1m" is usual
+
+s.toml:8:1: a browser knows no limit for a body
+  8 | max_body = 4096
+    | ^^^^^^^^
+    = help: take it out: a browser reads what a page asks for, within probing.browser.max_memory
+
+s.toml:9:11: a probe has steps or a browser, not both
+  9 | [[probe.p.step]]
+    |           ^^^^
+    = help: keep one of them: a recording has its own steps
 "##,
     );
 }

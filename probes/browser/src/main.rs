@@ -96,6 +96,8 @@ fn configuration(job: &Job, chromium: PathBuf, folder: PathBuf) -> Result<Browse
         .arg("no-pings")
         .arg("no-default-browser-check")
         .arg("disable-component-update")
+        // What Chromium asks its maker would be told as if the page had.
+        .arg(("disable-features", "OptimizationHints,OptimizationHintsFetching,MediaRouter"))
         .arg("disable-crash-reporter")
         .arg(("js-flags", "--max-old-space-size=512"));
     if geteuid().is_root() {

@@ -47,6 +47,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const HOP_BY_HOP: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer"];
 
+type Tunnels = Arc<Mutex<JoinSet<()>>>;
 type Body = BoxBody<Bytes, hyper::Error>;
 
 /// What came through so far.
@@ -68,6 +69,8 @@ pub(super) struct Seen {
 pub(super) struct Gate {
     address: SocketAddr,
     way: Arc<Way>,
+    /// What goes on inside of tunnels: it outlives the connection that asked for one, not the gate.
+    tunnels: Tunnels,
     /// Accepts, and serves what it has accepted; dropped with the gate.
     _running: JoinSet<()>,
 }
@@ -109,8 +112,9 @@ impl Gate {
             seen: Mutex::default(),
         });
         let mut running = JoinSet::new();
-        running.spawn(accept(listener, way.clone()));
-        Ok(Gate { address, way, _running: running })
+        let tunnels = Tunnels::default();
+        running.spawn(accept(listener, way.clone(), tunnels.clone()));
+        Ok(Gate { address, way, tunnels, _running: running })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -122,12 +126,19 @@ impl Gate {
     }
 }
 
-async fn accept(listener: TcpListener, way: Arc<Way>) {
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // They hold what holds them: nothing else would end them.
+        self.tunnels.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+}
+
+async fn accept(listener: TcpListener, way: Arc<Way>, tunnels: Tunnels) {
     // They end with this task.
     let mut served = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let way = way.clone();
-        served.spawn(async move { serve(stream, way, None).await });
+        let (way, tunnels) = (way.clone(), tunnels.clone());
+        served.spawn(async move { serve(stream, way, tunnels, None).await });
         while served.try_join_next().is_some() {}
     }
 }
@@ -137,10 +148,10 @@ async fn accept(listener: TcpListener, way: Arc<Way>) {
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     way: Arc<Way>,
+    tunnels: Tunnels,
     scheme: Option<&'static str>,
 ) {
     let link = Arc::new(AsyncMutex::new(Link::default()));
-    let tunnels = Arc::new(Mutex::new(JoinSet::new()));
     let answer = service_fn(move |request: Request<Incoming>| {
         let (way, link, tunnels) = (way.clone(), link.clone(), tunnels.clone());
         async move {
@@ -158,11 +169,7 @@ async fn serve(
 }
 
 /// Opens the way for a connection of the browser's own choice: TLS where the port is not that of plain HTTP.
-fn tunnel(
-    request: Request<Incoming>,
-    way: &Arc<Way>,
-    tunnels: &Arc<Mutex<JoinSet<()>>>,
-) -> Response<Body> {
+fn tunnel(request: Request<Incoming>, way: &Arc<Way>, tunnels: &Tunnels) -> Response<Body> {
     let Some(authority) = request.uri().authority().cloned() else {
         return refusal(StatusCode::BAD_REQUEST, "a tunnel to where?");
     };
@@ -170,16 +177,16 @@ fn tunnel(
         return way.refuse(authority.host());
     }
     let plain = authority.port_u16() == Some(80);
-    let way = way.clone();
+    let (way, inside) = (way.clone(), tunnels.clone());
     spawn(tunnels, async move {
         let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
         let stream = TokioIo::new(upgraded);
         if plain {
-            return serve_inside(stream, way, "http").await;
+            return serve_inside(stream, way, inside, "http").await;
         }
         let Some(acceptor) = &*ACCEPTOR else { return };
         if let Ok(stream) = acceptor.accept(stream).await {
-            serve_inside(stream, way, "https").await;
+            serve_inside(stream, way, inside, "https").await;
         }
     });
     Response::new(empty())
@@ -189,9 +196,10 @@ fn tunnel(
 fn serve_inside(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     way: Arc<Way>,
+    tunnels: Tunnels,
     scheme: &'static str,
 ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(serve(stream, way, Some(scheme)))
+    Box::pin(serve(stream, way, tunnels, Some(scheme)))
 }
 
 /// Passes a request on to the endpoint, marked, and its answer back.
@@ -199,7 +207,7 @@ async fn forward(
     request: Request<Incoming>,
     way: &Arc<Way>,
     link: &Arc<AsyncMutex<Link>>,
-    tunnels: &Arc<Mutex<JoinSet<()>>>,
+    tunnels: &Tunnels,
     scheme: Option<&'static str>,
 ) -> Response<Body> {
     let host = match scheme {
@@ -272,7 +280,7 @@ async fn exchange(
 async fn web_socket(
     mut request: Request<Incoming>,
     way: &Arc<Way>,
-    tunnels: &Arc<Mutex<JoinSet<()>>>,
+    tunnels: &Tunnels,
     scheme: Option<&'static str>,
 ) -> Result<Response<Body>, Failure> {
     let ours = hyper::upgrade::on(&mut request);

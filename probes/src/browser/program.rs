@@ -43,7 +43,7 @@ pub enum Missing {
     Chromium(Option<PathBuf>),
     /// What drives it.
     #[error(
-        "there is no serinus-browser{}: build it with `cargo build --release -p serinus-browser` and put it beside serinus, or name it in [probing.browser]",
+        "there is no serinus-browser{}: get it with `make install-browser`, or name it in [probing.browser]",
         at(.0)
     )]
     Worker(Option<PathBuf>),

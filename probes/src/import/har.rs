@@ -3,7 +3,7 @@
 use super::correlate::Correlations;
 use super::draft::{Draft, DraftStep, Imported, inline, literal, quoted};
 use super::{ImportError, Naming, json_body, site};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use url::Url;
 
@@ -59,8 +59,18 @@ struct Named {
 #[derive(Deserialize)]
 struct Parameter {
     name: String,
-    #[serde(default)]
+    /// Some tools take a JSON body apart into these, so that anything may stand here.
+    #[serde(default, deserialize_with = "text_of_any")]
     value: Option<String>,
+}
+
+/// Text as it is, anything else as JSON.
+fn text_of_any<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(reader)? {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    })
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use crate::scheduling::{checkout, next, pool, scheduler};
 use crate::shop::Shop;
 use ring::hmac;
 use serinus_config::{Body, ProbeDefinition, Settings, Template};
-use serinus_probes::{Recordings, Inputs, RunContext, Secrets, run_probe};
+use serinus_probes::{Inputs, Recordings, RunContext, Secrets, run_probe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,8 @@ async fn a_row_without_the_column_fails_the_step_and_a_broken_file_the_configura
         "step 1 `post /echo`: template `{{ row.user }} {{ row.password }}`: `row.password` is unknown here"
     );
     std::fs::write(folder.0.join("users.csv"), "user\n\"ann\n").unwrap();
-    let error = Inputs::read(&settings, Secrets::default(), Recordings::default()).unwrap_err().to_string();
+    let error =
+        Inputs::read(&settings, Secrets::default(), Recordings::default()).unwrap_err().to_string();
     let file = folder.0.join("users.csv");
     let expected = format!("rows of probe `login`: {}:2: a quote is never closed", file.display());
     assert_eq!(error, expected);

@@ -12,6 +12,7 @@ use serinus_probes::{ProbeRun, Runs, Target};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where a case is run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,119 +29,341 @@ enum Place {
 type Case = (&'static str, Place, &'static str, &'static str, &'static str);
 
 const CASES: [Case; 37] = [
-    ("expect.status", Place::Shop, r#"get = "/json"
-expect = { status = "2xx" }"#, r#"get = "/json"
-expect = { status = 201 }"#, "expected status 201, got 200"),
-    ("expect.max_latency", Place::Shop, r#"get = "/json"
-expect = { max_latency = "5s" }"#, r#"get = "/echo"
-expect = { max_latency = "1us" }"#, "expected the answer within 1µs, got it after .+"),
-    ("expect.max_phases.resolve", Place::Shop, r#"get = "/json"
-expect = { max_phases = { resolve = "5s" } }"#, r#"get = "/json"
-expect = { max_phases = { resolve = "1us" } }"#, "expected at most 1µs for resolve, it took .+"),
-    ("expect.max_phases.connect", Place::Shop, r#"get = "/json"
-expect = { max_phases = { connect = "5s" } }"#, r#"get = "/json"
-expect = { max_phases = { connect = "1us" } }"#, "expected at most 1µs for connect, it took .+"),
-    ("expect.max_phases.tls", Place::Encrypted, r#"get = "/json"
-expect = { max_phases = { tls = "5s" } }"#, r#"get = "/json"
-expect = { max_phases = { tls = "1us" } }"#, "expected at most 1µs for tls, it took .+"),
-    ("expect.max_phases.processing", Place::Shop, r#"get = "/json"
-expect = { max_phases = { processing = "5s" } }"#, r#"get = "/json"
-expect = { max_phases = { processing = "1us" } }"#, "expected at most 1µs for processing, it took .+"),
-    ("expect.max_phases.transfer", Place::Shop, r#"get = "/full"
-expect = { max_phases = { transfer = "5s" } }"#, r#"get = "/full"
-expect = { max_phases = { transfer = "1us" } }"#, "expected at most 1µs for transfer, it took .+"),
-    ("expect.body_contains", Place::Shop, r#"get = "/json"
-expect = { body_contains = "ann" }"#, r#"get = "/json"
-expect = { body_contains = "bob" }"#, "expected a body that contains \"bob\", got .+"),
-    ("expect.body_matches", Place::Shop, r#"get = "/json"
-expect = { body_matches = "a.n" }"#, r#"get = "/json"
-expect = { body_matches = "^<" }"#, "expected a body that matches `\\^<`, got .+"),
-    ("expect.json_schema", Place::Shop, r#"get = "/json"
-expect = { json_schema = { required = ["ok"] } }"#, r#"get = "/json"
-expect = { json_schema = { required = ["price"] } }"#, "expected a body that conforms to the schema, .*\"price\" is a required property"),
-    ("expect.json.equals", Place::Shop, r#"get = "/json"
-expect = { json = [{ path = "$.n", equals = 3 }] }"#, r#"get = "/json"
-expect = { json = [{ path = "$.n", equals = 4 }] }"#, "expected json `\\$\\.n` to equal 4, got 3"),
-    ("expect.json.matches", Place::Shop, r#"get = "/json"
-expect = { json = [{ path = "$.name", matches = "^a" }] }"#, r#"get = "/json"
-expect = { json = [{ path = "$.name", matches = "^b" }] }"#, "expected json `\\$\\.name` to match `\\^b`, got \"ann\""),
-    ("expect.json.exists", Place::Shop, r#"get = "/json"
-expect = { json = [{ path = "$.no", exists = false }] }"#, r#"get = "/json"
-expect = { json = [{ path = "$.no", exists = true }] }"#, "expected json `\\$\\.no` to exist, got none"),
-    ("expect.json.type", Place::Shop, r#"get = "/json"
-expect = { json = [{ path = "$.n", type = "integer" }] }"#, r#"get = "/json"
-expect = { json = [{ path = "$.n", type = "string" }] }"#, "expected json `\\$\\.n` to be of type string, got 3"),
-    ("expect.json.count", Place::Shop, r#"get = "/json"
-expect = { json = [{ path = "$.items", count = 2 }] }"#, r#"get = "/json"
-expect = { json = [{ path = "$.items", count = 3 }] }"#, "expected json `\\$\\.items` to be there 3 times, got 2 values, .+"),
-    ("expect.json.less", Place::Shop, r#"get = "/json"
-expect = { json = [{ path = "$.n", less = 4 }] }"#, r#"get = "/json"
-expect = { json = [{ path = "$.n", less = 3 }] }"#, "expected json `\\$\\.n` to be less than 3, got 3"),
-    ("expect.json.greater", Place::Shop, r#"get = "/json"
-expect = { json = [{ path = "$.n", greater = 2 }] }"#, r#"get = "/json"
-expect = { json = [{ path = "$.n", greater = 3 }] }"#, "expected json `\\$\\.n` to be greater than 3, got 3"),
-    ("expect.css.attribute", Place::Shop, r#"get = "/login"
-expect = { css = [{ selector = "form", attribute = "method", equals = "post" }] }"#, r#"get = "/login"
-expect = { css = [{ selector = "form", attribute = "method", equals = "get" }] }"#, "expected attribute `method` of css `form` to equal \"get\", got \"post\""),
-    ("expect.css.equals", Place::Shop, r#"get = "/cart?from=account"
-expect = { css = [{ selector = ".total", equals = "Total: 17.50 EUR" }] }"#, r#"get = "/cart?from=account"
-expect = { css = [{ selector = ".total", equals = "Total: 1 EUR" }] }"#, "expected css `\\.total` to equal \"Total: 1 EUR\", got \"Total: 17\\.50 EUR\""),
-    ("expect.css.matches", Place::Shop, r#"get = "/cart?from=account"
-expect = { css = [{ selector = ".total", matches = "EUR" }] }"#, r#"get = "/cart?from=account"
-expect = { css = [{ selector = ".total", matches = "USD" }] }"#, "expected css `\\.total` to match `USD`, got \"Total: 17\\.50 EUR\""),
-    ("expect.css.exists", Place::Shop, r#"get = "/login"
-expect = { css = [{ selector = "form", exists = true }] }"#, r#"get = "/login"
-expect = { css = [{ selector = "ul", exists = true }] }"#, "expected css `ul` to exist, got none"),
-    ("expect.css.count", Place::Shop, r#"get = "/login"
-expect = { css = [{ selector = "input", count = 3 }] }"#, r#"get = "/login"
-expect = { css = [{ selector = "input", count = 2 }] }"#, "expected css `input` to be there 2 times, got 3 elements, .+"),
-    ("expect.header.equals", Place::Shop, r#"get = "/json"
-expect = { header = [{ name = "x-id", equals = "abc-1" }] }"#, r#"get = "/json"
-expect = { header = [{ name = "x-id", equals = "abc" }] }"#, "expected header `x-id` to equal \"abc\", got \"abc-1\""),
-    ("expect.header.matches", Place::Shop, r#"get = "/json"
-expect = { header = [{ name = "x-id", matches = "^abc" }] }"#, r#"get = "/json"
-expect = { header = [{ name = "x-id", matches = "^x" }] }"#, "expected header `x-id` to match `\\^x`, got \"abc-1\""),
-    ("expect.header.exists", Place::Shop, r#"get = "/json"
-expect = { header = [{ name = "x-no", exists = false }] }"#, r#"get = "/json"
-expect = { header = [{ name = "x-no", exists = true }] }"#, "expected header `x-no` to exist, got none"),
-    ("expect.certificate_days_left", Place::Encrypted, r#"get = "/json"
-expect = { certificate_days_left = 7 }"#, r#"get = "/json"
-expect = { certificate_days_left = 3650 }"#, "expected a certificate that is valid for 3650 days more, got one with [0-9]+"),
-    ("expect.same_as_stable.json", Place::BesideStable, r#"get = "/price"
-expect = { same_as_stable = { json = ["$.price", "$.answered"] } }"#, r#"get = "/price"
-expect = { same_as_stable = { json = "$.answered" } }"#, "expected the body that stable sends, with `.*17\\.5.*`, got `.*1\\.75.*`"),
-    ("expect.same_as_stable.css", Place::BesideStable, r#"get = "/shelf"
-expect = { same_as_stable = { css = ["b", ".now"] } }"#, r#"get = "/shelf"
-expect = { same_as_stable = { css = ".now" } }"#, "expected the body that stable sends, with `.*17\\.5.*`, got `.*1\\.75.*`"),
-    ("expect.same_as_stable.matches", Place::BesideStable, r#"get = "/shelf"
-expect = { same_as_stable = { matches = ["[0-9.]+ EUR", "00-[0-9a-f-]+"] } }"#, r#"get = "/shelf"
-expect = { same_as_stable = { matches = "00-[0-9a-f-]+" } }"#, "expected the body that stable sends, with `.*17\\.5.*`, got `.*1\\.75.*`"),
-    ("capture.json", Place::Shop, r#"get = "/json"
-capture = { it = { json = "$.n" } }"#, r#"get = "/json"
-capture = { it = { json = "$.no" } }"#, "capture `it`: expected a value at json `\\$\\.no`, got none in .+"),
-    ("capture.header", Place::Shop, r#"get = "/json"
-capture = { it = { header = "x-id" } }"#, r#"get = "/json"
-capture = { it = { header = "x-no" } }"#, "capture `it`: expected header `x-no`, got none"),
-    ("capture.cookie", Place::Shop, r#"get = "/login"
-capture = { it = { cookie = "session" } }"#, r#"get = "/json"
-capture = { it = { cookie = "session" } }"#, "capture `it`: expected the answer to set cookie `session`, it did not"),
-    ("capture.regex", Place::Shop, r#"get = "/json"
-capture = { it = { regex = "a.n" } }"#, r#"get = "/json"
-capture = { it = { regex = "b.b" } }"#, "capture `it`: expected a body that matches `b\\.b`, got .+"),
-    ("capture.css", Place::Shop, r#"get = "/cart?from=account"
-capture = { it = { css = ".total" } }"#, r#"get = "/cart?from=account"
-capture = { it = { css = "#sum" } }"#, "capture `it`: expected an element at `#sum`, got a page without one"),
-    ("capture.attribute", Place::Shop, r#"get = "/login"
-capture = { it = { css = "form", attribute = "action" } }"#, r#"get = "/login"
-capture = { it = { css = "form", attribute = "title" } }"#, "capture `it`: expected attribute `title` at `form`, got <form .+"),
+    (
+        "expect.status",
+        Place::Shop,
+        r#"get = "/json"
+expect = { status = "2xx" }"#,
+        r#"get = "/json"
+expect = { status = 201 }"#,
+        "expected status 201, got 200",
+    ),
+    (
+        "expect.max_latency",
+        Place::Shop,
+        r#"get = "/json"
+expect = { max_latency = "5s" }"#,
+        r#"get = "/echo"
+expect = { max_latency = "1us" }"#,
+        "expected the answer within 1µs, got it after .+",
+    ),
+    (
+        "expect.max_phases.resolve",
+        Place::Shop,
+        r#"get = "/json"
+expect = { max_phases = { resolve = "5s" } }"#,
+        r#"get = "/json"
+expect = { max_phases = { resolve = "1us" } }"#,
+        "expected at most 1µs for resolve, it took .+",
+    ),
+    (
+        "expect.max_phases.connect",
+        Place::Shop,
+        r#"get = "/json"
+expect = { max_phases = { connect = "5s" } }"#,
+        r#"get = "/json"
+expect = { max_phases = { connect = "1us" } }"#,
+        "expected at most 1µs for connect, it took .+",
+    ),
+    (
+        "expect.max_phases.tls",
+        Place::Encrypted,
+        r#"get = "/json"
+expect = { max_phases = { tls = "5s" } }"#,
+        r#"get = "/json"
+expect = { max_phases = { tls = "1us" } }"#,
+        "expected at most 1µs for tls, it took .+",
+    ),
+    (
+        "expect.max_phases.processing",
+        Place::Shop,
+        r#"get = "/json"
+expect = { max_phases = { processing = "5s" } }"#,
+        r#"get = "/json"
+expect = { max_phases = { processing = "1us" } }"#,
+        "expected at most 1µs for processing, it took .+",
+    ),
+    (
+        "expect.max_phases.transfer",
+        Place::Shop,
+        r#"get = "/full"
+expect = { max_phases = { transfer = "5s" } }"#,
+        r#"get = "/full"
+expect = { max_phases = { transfer = "1us" } }"#,
+        "expected at most 1µs for transfer, it took .+",
+    ),
+    (
+        "expect.body_contains",
+        Place::Shop,
+        r#"get = "/json"
+expect = { body_contains = "ann" }"#,
+        r#"get = "/json"
+expect = { body_contains = "bob" }"#,
+        "expected a body that contains \"bob\", got .+",
+    ),
+    (
+        "expect.body_matches",
+        Place::Shop,
+        r#"get = "/json"
+expect = { body_matches = "a.n" }"#,
+        r#"get = "/json"
+expect = { body_matches = "^<" }"#,
+        "expected a body that matches `\\^<`, got .+",
+    ),
+    (
+        "expect.json_schema",
+        Place::Shop,
+        r#"get = "/json"
+expect = { json_schema = { required = ["ok"] } }"#,
+        r#"get = "/json"
+expect = { json_schema = { required = ["price"] } }"#,
+        "expected a body that conforms to the schema, .*\"price\" is a required property",
+    ),
+    (
+        "expect.json.equals",
+        Place::Shop,
+        r#"get = "/json"
+expect = { json = [{ path = "$.n", equals = 3 }] }"#,
+        r#"get = "/json"
+expect = { json = [{ path = "$.n", equals = 4 }] }"#,
+        "expected json `\\$\\.n` to equal 4, got 3",
+    ),
+    (
+        "expect.json.matches",
+        Place::Shop,
+        r#"get = "/json"
+expect = { json = [{ path = "$.name", matches = "^a" }] }"#,
+        r#"get = "/json"
+expect = { json = [{ path = "$.name", matches = "^b" }] }"#,
+        "expected json `\\$\\.name` to match `\\^b`, got \"ann\"",
+    ),
+    (
+        "expect.json.exists",
+        Place::Shop,
+        r#"get = "/json"
+expect = { json = [{ path = "$.no", exists = false }] }"#,
+        r#"get = "/json"
+expect = { json = [{ path = "$.no", exists = true }] }"#,
+        "expected json `\\$\\.no` to exist, got none",
+    ),
+    (
+        "expect.json.type",
+        Place::Shop,
+        r#"get = "/json"
+expect = { json = [{ path = "$.n", type = "integer" }] }"#,
+        r#"get = "/json"
+expect = { json = [{ path = "$.n", type = "string" }] }"#,
+        "expected json `\\$\\.n` to be of type string, got 3",
+    ),
+    (
+        "expect.json.count",
+        Place::Shop,
+        r#"get = "/json"
+expect = { json = [{ path = "$.items", count = 2 }] }"#,
+        r#"get = "/json"
+expect = { json = [{ path = "$.items", count = 3 }] }"#,
+        "expected json `\\$\\.items` to be there 3 times, got 2 values, .+",
+    ),
+    (
+        "expect.json.less",
+        Place::Shop,
+        r#"get = "/json"
+expect = { json = [{ path = "$.n", less = 4 }] }"#,
+        r#"get = "/json"
+expect = { json = [{ path = "$.n", less = 3 }] }"#,
+        "expected json `\\$\\.n` to be less than 3, got 3",
+    ),
+    (
+        "expect.json.greater",
+        Place::Shop,
+        r#"get = "/json"
+expect = { json = [{ path = "$.n", greater = 2 }] }"#,
+        r#"get = "/json"
+expect = { json = [{ path = "$.n", greater = 3 }] }"#,
+        "expected json `\\$\\.n` to be greater than 3, got 3",
+    ),
+    (
+        "expect.css.attribute",
+        Place::Shop,
+        r#"get = "/login"
+expect = { css = [{ selector = "form", attribute = "method", equals = "post" }] }"#,
+        r#"get = "/login"
+expect = { css = [{ selector = "form", attribute = "method", equals = "get" }] }"#,
+        "expected attribute `method` of css `form` to equal \"get\", got \"post\"",
+    ),
+    (
+        "expect.css.equals",
+        Place::Shop,
+        r#"get = "/cart?from=account"
+expect = { css = [{ selector = ".total", equals = "Total: 17.50 EUR" }] }"#,
+        r#"get = "/cart?from=account"
+expect = { css = [{ selector = ".total", equals = "Total: 1 EUR" }] }"#,
+        "expected css `\\.total` to equal \"Total: 1 EUR\", got \"Total: 17\\.50 EUR\"",
+    ),
+    (
+        "expect.css.matches",
+        Place::Shop,
+        r#"get = "/cart?from=account"
+expect = { css = [{ selector = ".total", matches = "EUR" }] }"#,
+        r#"get = "/cart?from=account"
+expect = { css = [{ selector = ".total", matches = "USD" }] }"#,
+        "expected css `\\.total` to match `USD`, got \"Total: 17\\.50 EUR\"",
+    ),
+    (
+        "expect.css.exists",
+        Place::Shop,
+        r#"get = "/login"
+expect = { css = [{ selector = "form", exists = true }] }"#,
+        r#"get = "/login"
+expect = { css = [{ selector = "ul", exists = true }] }"#,
+        "expected css `ul` to exist, got none",
+    ),
+    (
+        "expect.css.count",
+        Place::Shop,
+        r#"get = "/login"
+expect = { css = [{ selector = "input", count = 3 }] }"#,
+        r#"get = "/login"
+expect = { css = [{ selector = "input", count = 2 }] }"#,
+        "expected css `input` to be there 2 times, got 3 elements, .+",
+    ),
+    (
+        "expect.header.equals",
+        Place::Shop,
+        r#"get = "/json"
+expect = { header = [{ name = "x-id", equals = "abc-1" }] }"#,
+        r#"get = "/json"
+expect = { header = [{ name = "x-id", equals = "abc" }] }"#,
+        "expected header `x-id` to equal \"abc\", got \"abc-1\"",
+    ),
+    (
+        "expect.header.matches",
+        Place::Shop,
+        r#"get = "/json"
+expect = { header = [{ name = "x-id", matches = "^abc" }] }"#,
+        r#"get = "/json"
+expect = { header = [{ name = "x-id", matches = "^x" }] }"#,
+        "expected header `x-id` to match `\\^x`, got \"abc-1\"",
+    ),
+    (
+        "expect.header.exists",
+        Place::Shop,
+        r#"get = "/json"
+expect = { header = [{ name = "x-no", exists = false }] }"#,
+        r#"get = "/json"
+expect = { header = [{ name = "x-no", exists = true }] }"#,
+        "expected header `x-no` to exist, got none",
+    ),
+    (
+        "expect.certificate_days_left",
+        Place::Encrypted,
+        r#"get = "/json"
+expect = { certificate_days_left = 7 }"#,
+        r#"get = "/json"
+expect = { certificate_days_left = 3650 }"#,
+        "expected a certificate that is valid for 3650 days more, got one with [0-9]+",
+    ),
+    (
+        "expect.same_as_stable.json",
+        Place::BesideStable,
+        r#"get = "/price"
+expect = { same_as_stable = { json = ["$.price", "$.answered"] } }"#,
+        r#"get = "/price"
+expect = { same_as_stable = { json = "$.answered" } }"#,
+        "expected the body that stable sends, with `.*17\\.5.*`, got `.*1\\.75.*`",
+    ),
+    (
+        "expect.same_as_stable.css",
+        Place::BesideStable,
+        r#"get = "/shelf"
+expect = { same_as_stable = { css = ["b", ".now"] } }"#,
+        r#"get = "/shelf"
+expect = { same_as_stable = { css = ".now" } }"#,
+        "expected the body that stable sends, with `.*17\\.5.*`, got `.*1\\.75.*`",
+    ),
+    (
+        "expect.same_as_stable.matches",
+        Place::BesideStable,
+        r#"get = "/shelf"
+expect = { same_as_stable = { matches = ["[0-9.]+ EUR", "00-[0-9a-f-]+"] } }"#,
+        r#"get = "/shelf"
+expect = { same_as_stable = { matches = "00-[0-9a-f-]+" } }"#,
+        "expected the body that stable sends, with `.*17\\.5.*`, got `.*1\\.75.*`",
+    ),
+    (
+        "capture.json",
+        Place::Shop,
+        r#"get = "/json"
+capture = { it = { json = "$.n" } }"#,
+        r#"get = "/json"
+capture = { it = { json = "$.no" } }"#,
+        "capture `it`: expected a value at json `\\$\\.no`, got none in .+",
+    ),
+    (
+        "capture.header",
+        Place::Shop,
+        r#"get = "/json"
+capture = { it = { header = "x-id" } }"#,
+        r#"get = "/json"
+capture = { it = { header = "x-no" } }"#,
+        "capture `it`: expected header `x-no`, got none",
+    ),
+    (
+        "capture.cookie",
+        Place::Shop,
+        r#"get = "/login"
+capture = { it = { cookie = "session" } }"#,
+        r#"get = "/json"
+capture = { it = { cookie = "session" } }"#,
+        "capture `it`: expected the answer to set cookie `session`, it did not",
+    ),
+    (
+        "capture.regex",
+        Place::Shop,
+        r#"get = "/json"
+capture = { it = { regex = "a.n" } }"#,
+        r#"get = "/json"
+capture = { it = { regex = "b.b" } }"#,
+        "capture `it`: expected a body that matches `b\\.b`, got .+",
+    ),
+    (
+        "capture.css",
+        Place::Shop,
+        r#"get = "/cart?from=account"
+capture = { it = { css = ".total" } }"#,
+        r##"get = "/cart?from=account"
+capture = { it = { css = "#sum" } }"##,
+        "capture `it`: expected an element at `#sum`, got a page without one",
+    ),
+    (
+        "capture.attribute",
+        Place::Shop,
+        r#"get = "/login"
+capture = { it = { css = "form", attribute = "action" } }"#,
+        r#"get = "/login"
+capture = { it = { css = "form", attribute = "title" } }"#,
+        "capture `it`: expected attribute `title` at `form`, got <form .+",
+    ),
     // Every answer has a status: what fails is the step, and nothing is kept of it.
-    ("capture.status", Place::Shop, r#"get = "/none"
+    (
+        "capture.status",
+        Place::Shop,
+        r#"get = "/none"
 expect = { status = 404 }
-capture = { it = { status = true } }"#, r#"get = "/none"
-capture = { it = { status = true } }"#, "expected a status below 400, got 404"),
-    ("expect.same_as_stable", Place::BesideStable, r#"get = "/json"
-expect = { same_as_stable = true }"#, r#"get = "/shelf"
-expect = { same_as_stable = { css = ".now" } }"#, "expected the body that stable sends, .+"),
+capture = { it = { status = true } }"#,
+        r#"get = "/none"
+capture = { it = { status = true } }"#,
+        "expected a status below 400, got 404",
+    ),
+    (
+        "expect.same_as_stable",
+        Place::BesideStable,
+        r#"get = "/json"
+expect = { same_as_stable = true }"#,
+        r#"get = "/shelf"
+expect = { same_as_stable = { css = ".now" } }"#,
+        "expected the body that stable sends, .+",
+    ),
 ];
 
 /// Keys that say where to look and not what for.
@@ -164,7 +387,8 @@ fn kinds() -> BTreeSet<String> {
         if let Some(keys) = schema["properties"].as_object() {
             return Some(keys);
         }
-        let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().find_map(table_of);
+        let inner =
+            [&schema["items"], &schema["additionalProperties"]].into_iter().find_map(table_of);
         inner.or_else(|| schema["anyOf"].as_array()?.iter().find_map(table))
     }
     fn table_of(schema: &Value) -> Option<&serde_json::Map<String, Value>> {
@@ -201,8 +425,8 @@ fn definition(step: &str, encrypted: bool) -> ProbeDefinition {
          [service.checkout]\n{tls}\nstable = {{ endpoints = [\"127.0.0.1:9\"] }}\n\
          [probe.p]\nservice = \"checkout\"\ninterval = \"1s\"\n[[probe.p.step]]\n{step}\n"
     );
-    let settings: Settings = serinus_config::parse(&text, Path::new("s.toml"))
-        .unwrap_or_else(|why| panic!("{why}"));
+    let settings: Settings =
+        serinus_config::parse(&text, Path::new("s.toml")).unwrap_or_else(|why| panic!("{why}"));
     settings.probes[0].as_ref().clone()
 }
 
@@ -212,8 +436,11 @@ async fn play(step: &str, place: Place) -> ProbeRun {
     match place {
         Place::Shop => run(&definition, &Shop::open().await.target).await,
         Place::Encrypted => {
-            let (endpoint, authority, _serving) = tls::server().await;
-            let tls = serinus_probes::Tls::with_authority(authority.as_bytes(), "shop.test").unwrap();
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            let year = 1970 + (since_1970.as_secs() / 31_556_952) as i32;
+            let (endpoint, authority, _serving) = tls::server_until(year + 2).await;
+            let tls =
+                serinus_probes::Tls::with_authority(authority.as_bytes(), "shop.test").unwrap();
             run(&definition, &Target { endpoint, tls: Some(tls), http2: false }).await
         }
         Place::BesideStable => {

@@ -3,7 +3,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd, generate_simple_self_signed};
 use serinus_config::{
     EndpointSettings, Expect, PoolSettings, TransportSettings, UpstreamProtocol,
     UpstreamTlsSettings,
@@ -20,8 +20,16 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// A TLS server for `shop.test` that answers 200 once per connection; its endpoint and its certificate.
 pub(crate) async fn server() -> (String, String, JoinSet<()>) {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["shop.test".to_owned()]).unwrap();
+    // As far away as rcgen puts it where nothing is said.
+    server_until(4096).await
+}
+
+/// The same with a certificate that ends at the beginning of a year.
+pub(crate) async fn server_until(year: i32) -> (String, String, JoinSet<()>) {
+    let signing_key = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::new(["shop.test".to_owned()]).unwrap();
+    parameters.not_after = date_time_ymd(year, 1, 1);
+    let cert = parameters.self_signed(&signing_key).unwrap();
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
