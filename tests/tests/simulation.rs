@@ -2,7 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serinus_models::world::{Scenario, Truth, World};
+use serinus_models::world::{ProbeRates, Scenario, Truth, World};
 use serinus_models::{Exposure, ServiceTick};
 use serinus_rollout::{Command, Phase, RecordKind, RolloutPolicy, Urgency};
 use serinus_routing::Weight;
@@ -214,7 +214,7 @@ fn users_are_protected_with_a_journal_that_never_answers() {
             let healthy = World::of_scenario(scenario("healthy"), second).tick(
                 SECOND,
                 Exposure { weight: 0.0, withdrawn: false },
-                5.0,
+                ProbeRates::own(5.0),
             );
             simulation.observe("shop", healthy);
         } else {
