@@ -307,7 +307,7 @@ fn headers(
                     "{{ secret.authorization }}".to_owned()
                 }
             };
-            step.headers.push((name, format!("{scheme} {value}").trim().to_owned()));
+            step.headers.push((name, format!("{} {value}", literal(scheme)).trim().to_owned()));
             continue;
         }
         step.headers.push((name, sent(&header.value, correlations)));

@@ -168,3 +168,16 @@ fn what_is_no_archive_says_where_and_why() {
     assert_eq!(said("{}"), "line 1, column 2: not the JSON of such a file: missing field `log`");
     assert!(matches!(import(Source::Har, &archive(vec![]), &naming()), Err(ImportError::Empty(_))));
 }
+
+#[test]
+fn a_brace_in_the_scheme_of_an_authorization_is_no_template() {
+    let mut first = entry(1, "GET", "https://shop.example/", 200, "text/html", "");
+    first["request"]["headers"] =
+        json!([{ "name": "authorization", "value": "Bea{{rer abcdefghijklmnop" }]);
+    let imported = imported(Source::Har, &archive(vec![first]));
+    assert!(
+        imported.toml.contains("Bea{{ '{{' }}rer {{ secret.authorization }}"),
+        "{}",
+        imported.toml
+    );
+}
