@@ -32,11 +32,13 @@ enum Fault {
     Error,
 }
 
+/// Method, path, headers and body of a request.
+type Seen = (Method, String, HeaderMap, String);
+
 #[derive(Clone)]
 struct Shop {
     fault: Fault,
-    /// Method, path, headers and body of every request.
-    seen: Arc<Mutex<Vec<(Method, String, HeaderMap, String)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Shop {
