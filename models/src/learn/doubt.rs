@@ -12,7 +12,7 @@ use crate::predictor::Predictor;
 use std::collections::BTreeSet;
 
 /// Labels that are looked at together.
-const STRETCH: usize = 20;
+pub(super) const STRETCH: usize = 20;
 /// Of each kind at the least: else nothing can be upside down.
 const OF_EACH: usize = 4;
 /// Probability that a lasting failure was forecast higher than a passing one, below which the

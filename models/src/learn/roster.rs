@@ -1,7 +1,7 @@
 //! Who judges, who is on trial, and what follows from new labels.
 
 use super::bet::Bet;
-use super::doubt::doubted;
+use super::doubt::{STRETCH, doubted};
 use super::frozen::Frozen;
 use super::lesson::Lesson;
 use super::trial::{Seen, Standing, Verdict, compare, forecasts, verdict};
@@ -143,7 +143,9 @@ impl Roster {
         let mut on_trial = std::mem::take(&mut self.challengers);
         while let Some(challenger) = on_trial.first().cloned() {
             on_trial.remove(0);
-            let standing = compare((&self.champion, &challenger), lessons, &aside);
+            // Whether the latest labels are upside down shows with those that follow.
+            let settled = &lessons[..lessons.len().saturating_sub(STRETCH)];
+            let standing = compare((&self.champion, &challenger), settled, &aside);
             match verdict(&standing, (&self.prior, &challenger), frozen) {
                 Verdict::Open => self.challengers.push(challenger),
                 Verdict::Lost(why) => {
