@@ -35,9 +35,17 @@ setup-build:
 	$(call need,cmake,cmake)
 	$(call need,cc,gcc)
 
+# Python with OpenTelemetry's definitions: the collector of the tests.
+OTLP_VENV := target/otlp-venv
+
 setup-test: setup-build
 	$(call need,promtool,prometheus)
 	$(call need,chromium,chromium)
+	$(call need,pebble,pebble)
+	$(call need,python3,python3)
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { echo "== python3-venv is missing; installing it"; root=; [ "$$(id -u)" = 0 ] || root=sudo; $$root apt-get install -y --no-install-recommends python3-venv >/dev/null; }
+	@[ -x $(OTLP_VENV)/bin/python ] && $(OTLP_VENV)/bin/python -c 'import opentelemetry.proto' 2>/dev/null \
+	  || { echo "== making $(OTLP_VENV) with opentelemetry-proto from PyPI"; python3 -m venv $(OTLP_VENV) && $(OTLP_VENV)/bin/pip install -q opentelemetry-proto; }
 
 setup-bench: setup-test
 	$(call need,wrk,wrk)

@@ -188,6 +188,42 @@ impl Text for HostHeader {
     }
 }
 
+/// A URL over http or https, with host and path and nothing that is secret or local to a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WebUrl(pub(crate) String);
+
+impl Text for WebUrl {
+    const WHAT: &'static str = "a URL";
+    const EXAMPLE: &'static str = "\"https://collector.example.com/v1/traces\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let shown = text.escape_debug();
+        let help = "write it as a browser would take it: \"https://host.example.com/path\"";
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let Some(rest) = rest else {
+            return Err(fault(format!("\"{shown}\" is not a URL over http or https"), help));
+        };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = split_port(authority);
+        let number = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+        let plain = |byte: u8| {
+            byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\')
+        };
+        if !is_host(host) || !number || !path.bytes().all(plain) {
+            return Err(fault(format!("\"{shown}\" cannot be asked"), help));
+        }
+        if path.is_empty() {
+            let help = format!("add the path: \"{shown}/...\"");
+            return Err(fault(format!("\"{shown}\" has no path"), help));
+        }
+        Ok(WebUrl(text.to_owned()))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^https?://[^/]+/" })
+    }
+}
+
 /// The name or address of a host alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostName(pub(crate) String);

@@ -25,6 +25,10 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[learning]`
     pub learning: LearningSettings,
+    /// `[acme]`; none: no CA is asked.
+    pub acme: Option<AcmeSettings>,
+    /// `[otlp]`; none: no traces are sent.
+    pub otlp: Option<OtlpSettings>,
     /// `[listener.NAME]`
     pub listeners: Vec<ListenerSettings>,
     /// `[route.NAME]`
@@ -183,6 +187,8 @@ pub struct ListenerSettings {
     pub certificates: Vec<CertificateSettings>,
     /// What a TLS listener asks of its clients, and tells them.
     pub tls: ListenerTlsSettings,
+    /// Names whose certificates a CA issues: lower case, no wildcards.
+    pub acme: Vec<String>,
     /// The port of HTTPS that clients are sent to; none where they are served here.
     pub https_redirect: Option<u16>,
     /// HTTP/2 without TLS for clients that begin with it.
@@ -193,6 +199,51 @@ pub struct ListenerSettings {
     pub keepalive_timeout: Duration,
     /// Limits, screening, identity.
     pub intake: IntakeSettings,
+}
+
+impl ListenerSettings {
+    /// Whether it speaks TLS.
+    pub fn is_encrypted(&self) -> bool {
+        !(self.certificates.is_empty() && self.acme.is_empty())
+    }
+}
+
+/// `[acme]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcmeSettings {
+    /// The CA's directory, an https URL.
+    pub directory: String,
+    /// Where the CA may write to.
+    pub email: Option<String>,
+    /// Who may have signed the certificate of the CA's own server, PEM; none for those that the
+    /// machine trusts.
+    pub authorities: Option<PathBuf>,
+    /// How the CA sees whose a name is.
+    pub challenge: AcmeChallenge,
+}
+
+/// How a CA sees whose a name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    /// A TLS handshake with a protocol of its own (RFC 8737).
+    TlsAlpn,
+    /// A file over plain HTTP (RFC 8555, 8.3).
+    Http,
+}
+
+/// `[otlp]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpSettings {
+    /// Where traces go, an http or https URL.
+    pub endpoint: String,
+    /// What the proxy is called in them.
+    pub service_name: String,
+    /// Share of the traces that begin here and are recorded.
+    pub sample: Weight,
+    /// Headers of every message; their values are marked as sensitive.
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Who may have signed the collector's certificate, PEM; none for those that the machine trusts.
+    pub authorities: Option<PathBuf>,
 }
 
 /// `[listener.NAME.tls]`

@@ -9,13 +9,14 @@ use serinus_config::{parse, schema};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const EXAMPLES: [(&str, &str); 6] = [
+const EXAMPLES: [(&str, &str); 7] = [
     ("minimal.toml", include_str!("../examples/minimal.toml")),
     ("canary.toml", include_str!("../examples/canary.toml")),
     ("observe.toml", include_str!("../examples/observe.toml")),
     ("full.toml", include_str!("../examples/full.toml")),
     ("contract.toml", include_str!("contract.toml")),
     ("edge.toml", include_str!("../examples/edge.toml")),
+    ("acme.toml", include_str!("../examples/acme.toml")),
 ];
 
 const README: &str = include_str!("../README.md");
@@ -165,6 +166,7 @@ fn alerts_and_dashboard_use_metrics_that_there_are() {
         "serinus_refused_requests_total",
         "serinus_config_last_reload_success",
         "serinus_certificate_expiry_timestamp_seconds",
+        "serinus_acme_failures",
         "serinus_build_info",
     ];
     let dashboard = include_str!("../deploy/grafana-dashboard.json");

@@ -7,6 +7,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpSocket;
 
 /// An answer.
@@ -59,6 +60,17 @@ impl Browser {
         socket.bind(SocketAddr::new(IpAddr::V4(from), 0))?;
         let stream = socket.connect(server).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
+        Browser::over(stream, server).await
+    }
+
+    /// Over a connection that there is.
+    ///
+    /// # Errors
+    /// It is no connection.
+    pub async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        server: SocketAddr,
+    ) -> anyhow::Result<Browser> {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Browser { server, sender, headers: Vec::new() })

@@ -33,7 +33,7 @@ table! {
 
 /// The value of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HeaderText(http::HeaderValue);
+pub(crate) struct HeaderText(pub(crate) http::HeaderValue);
 
 impl Text for HeaderText {
     const WHAT: &'static str = "the value of a header";

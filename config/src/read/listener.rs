@@ -4,6 +4,7 @@ use crate::collection::Map;
 use crate::net::Name;
 use crate::number::Length;
 use crate::read::Surroundings;
+use crate::read::acme::Wanted;
 use crate::read::intake::{self, IdentityFile, LimitsFile, ScreeningFile};
 use crate::read::listener_tls::{HttpsRedirect, ListenerTlsFile};
 use crate::reader::{At, Reader, fault};
@@ -17,7 +18,8 @@ table! {
     ListenerFile {
         /// Where it listens: an IP address and a port.
         @required address: SocketAddr,
-        /// Certificates, chosen by SNI, the first where none fits; without one the listener speaks plain HTTP.
+        /// Certificates, chosen by SNI, the first where none fits; without one, and without names under
+        /// tls.acme, the listener speaks plain HTTP.
         certificate: Vec<At<CertificateFile>>,
         /// What a TLS listener asks of its clients, and tells them.
         tls: ListenerTlsFile,
@@ -48,17 +50,18 @@ table! {
     }
 }
 
-/// All listeners that are right, each with the place of its address.
+/// All listeners that are right, each with the place of its address; and who wants certificates of a CA.
 pub(crate) fn settle(
     listeners: Map<Name, ListenerFile>,
     surroundings: &Surroundings,
     reader: &mut Reader,
-) -> Vec<At<ListenerSettings>> {
-    listeners
+) -> (Vec<At<ListenerSettings>>, Wanted) {
+    let mut wanted = Wanted::new();
+    let listeners = listeners
         .entries
         .into_iter()
         .filter_map(|(name, file)| {
-            let file = file?.value;
+            let mut file = file?.value;
             let certificates = match file.certificate {
                 Some(list) if list.value.is_empty() => {
                     let help = "leave it out for plain HTTP";
@@ -76,11 +79,15 @@ pub(crate) fn settle(
                     })
                 })
                 .collect();
-            let encrypted = file.present.contains(&"certificate");
+            let issued = file.tls.as_ref().is_some_and(|tls| tls.value.present.contains(&"acme"));
+            let encrypted = file.present.contains(&"certificate") || issued;
+            let names = file.tls.as_mut().and_then(|tls| tls.value.names(reader));
+            if let Some(names) = &names {
+                wanted.push((name.value.0.clone(), names.span.clone()));
+            }
             let tls = match file.tls {
                 Some(tls) if !encrypted => {
-                    let help =
-                        "add [[listener.NAME.certificate]] with cert and key, or leave it out";
+                    let help = "add [[listener.NAME.certificate]] with cert and key, or acme = [NAME] here, or leave it out";
                     return reader
                         .fault(&tls.span, fault("'tls' on a listener without certificate", help));
                 }
@@ -115,6 +122,7 @@ pub(crate) fn settle(
                 address: address.value,
                 certificates: certificates.unwrap_or_default(),
                 tls: tls.unwrap_or_default(),
+                acme: names.map(|names| names.value).unwrap_or_default(),
                 https_redirect: https_redirect.unwrap_or_default(),
                 h2c: h2c.unwrap_or_default(),
                 header_timeout: file.header_timeout?.value.0,
@@ -123,7 +131,8 @@ pub(crate) fn settle(
             };
             Some(At { value, span: address.span, key: address.key, given: true })
         })
-        .collect()
+        .collect();
+    (listeners, wanted)
 }
 
 /// Reports listeners that cannot be bound at the same time.

@@ -2,6 +2,7 @@
 
 use crate::number::LengthOrZero;
 use crate::read::Surroundings;
+use crate::read::acme::CertificateName;
 use crate::reader::{At, Fault, Read, Reader, Text, Value, fault};
 use crate::settings::{
     AlpnProtocol, ClientCertificateSettings, HstsSettings, ListenerTlsSettings, TlsVersion,
@@ -16,6 +17,9 @@ table! {
     ListenerTlsFile {
         /// Oldest version of TLS: "1.2" or "1.3".
         min_version: TlsVersion = "1.2",
+        /// Names whose certificates the CA of [acme] issues and renews. Beside certificates of files, or
+        /// alone.
+        acme: Vec<At<CertificateName>>,
         /// Protocols that are offered, the preferred one first: "h2" and "http/1.1".
         alpn: Vec<At<AlpnProtocol>> = ["h2", "http/1.1"],
         /// Tell browsers to come back over TLS alone (Strict-Transport-Security).
@@ -104,6 +108,24 @@ impl Text for AlpnProtocol {
 }
 
 impl ListenerTlsFile {
+    /// Takes out the names for which certificates are asked, with the place of their list.
+    pub(crate) fn names(&mut self, reader: &mut Reader) -> Option<At<Vec<String>>> {
+        let At { value, span, key, given } = self.acme.take()?;
+        if value.is_empty() {
+            let help = "write the names, [\"shop.example.com\"], or leave it out";
+            return reader.fault(&span, fault("no certificate is asked for", help));
+        }
+        let mut names: Vec<String> = Vec::with_capacity(value.len());
+        for name in value {
+            if names.contains(&name.value.0) {
+                let message = format!("\"{}\" is here twice", name.value.0);
+                reader.fault::<()>(&name.span, fault(message, "keep one of the two"));
+            }
+            names.push(name.value.0);
+        }
+        Some(At { value: names, span, key, given })
+    }
+
     pub(crate) fn settle(
         self,
         surroundings: &Surroundings,

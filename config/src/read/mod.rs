@@ -1,5 +1,6 @@
 //! The file, table by table: what may stand there, and what must hold between its values.
 
+mod acme;
 mod balance;
 mod capture;
 mod condition;
@@ -11,6 +12,7 @@ mod intake;
 mod listener;
 mod listener_tls;
 mod names;
+mod otlp;
 mod probe;
 mod probing;
 mod redirect;
@@ -46,6 +48,10 @@ table! {
         log: server::LogFile = {},
         /// Learning from what became of releases.
         learning: server::LearningFile = {},
+        /// Certificates from a CA that speaks ACME.
+        acme: acme::AcmeFile,
+        /// Traces of requests, sent to a collector.
+        otlp: otlp::OtlpFile,
         /// Sockets that accept requests, by name.
         listener: Map<Name, listener::ListenerFile> = {},
         /// What leads requests to services, by name.
@@ -221,17 +227,32 @@ fn settle(document: DeTable<'_>, file: &Path, reader: &mut Reader) -> Option<Set
         hosts: route::exact_hosts(&routes),
     };
     let admin = root.admin?.value.settle(reader);
-    let listeners = listener::settle(root.listener?.value, &surroundings, reader);
+    let (listeners, wanted) = listener::settle(root.listener?.value, &surroundings, reader);
     let routes = route::settle(routes, &surroundings, reader);
     let services = service::settle(services, &surroundings, reader);
     let probes = probe::settle(probes, &surroundings, reader);
     let admin = admin?;
     listener::check_addresses(&listeners, admin.listen, reader);
+    let is_asked = root.acme.is_some();
+    let acme = root.acme.and_then(|at| {
+        let At { value, span, key, given } = at;
+        Some(At { value: value.settle(&surroundings, reader)?, span, key, given })
+    });
+    // A wrong [acme] was reported; it is not missing as well.
+    if acme.is_some() || !is_asked {
+        acme::check(acme.as_ref(), &wanted, &listeners, reader);
+    }
+    let otlp = match root.otlp {
+        Some(otlp) => Some(otlp.value.settle(&surroundings, reader)?),
+        None => None,
+    };
     Some(Settings {
         server: root.server?.value.settle(&surroundings)?,
         admin,
         log: root.log?.value.settle(&surroundings, reader)?,
         learning: root.learning?.value.settle()?,
+        acme: acme.map(|at| at.value),
+        otlp,
         listeners: listeners.into_iter().map(|at| at.value).collect(),
         routes,
         services,

@@ -3,6 +3,7 @@
 mod endpoints;
 mod guard;
 mod intake;
+mod issued;
 mod network;
 mod probes;
 mod routes;

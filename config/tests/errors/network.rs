@@ -384,7 +384,7 @@ s.toml:3:18: that is not a port
 s.toml:4:1: 'tls' on a listener without certificate
   4 | [listener.plain.tls]
     | ^^^^^^^^^^^^^^^^^^^^
-    = help: add [[listener.NAME.certificate]] with cert and key, or leave it out
+    = help: add [[listener.NAME.certificate]] with cert and key, or acme = [NAME] here, or leave it out
 
 s.toml:9:1: 'https_redirect' on a TLS listener
   9 | https_redirect = true

@@ -1,6 +1,7 @@
 //! The parts of the binary `serinus`, as a library so that benchmarks and tests measure what runs.
 //! Modules are declared here, not in `main.rs`.
 
+mod acme;
 mod admin;
 mod chart;
 pub mod command;
@@ -11,6 +12,7 @@ mod explain;
 mod learning;
 mod lifecycle;
 mod logging;
+mod outbound;
 mod replay;
 mod report;
 mod simulate;

@@ -1,6 +1,7 @@
 //! The admin side: health, metrics, API, event stream, dashboard. On a thread of its own, so that
 //! nothing that is asked here can hold up a request of a user or a decision.
 
+mod certificates;
 mod dashboard;
 mod endpoints;
 mod events;
@@ -26,6 +27,7 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+pub(crate) use certificates::Certificates;
 use failure::Failure;
 use guard::Guard;
 pub(crate) use metrics::{Metrics, ProbeMetrics, RejectionSource, Traffic, TrafficSource};
@@ -132,6 +134,8 @@ fn router(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/decisions/{id}/report", get(pictures::report))
         .route("/api/v1/decisions/{id}/label", post(labels::label))
         .route("/api/v1/models", get(labels::models))
+        .route("/api/v1/certificates", get(certificates::list))
+        .route("/api/v1/certificates/{name}/renew", post(certificates::renew))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state((admin.clone(), Arc::new(guard)), check))

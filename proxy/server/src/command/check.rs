@@ -1,9 +1,10 @@
 //! `serinus check`: whether a configuration would be taken, and what of it waits for a restart.
 
 use super::admin_client::{AdminClient, reachable};
+use crate::acme::{Store, written as moment};
 use crate::control::fixed::Fixed;
 use crate::control::{ProxyStatus, read_config};
-use crate::data_path::DataPath;
+use crate::data_path::{Chain, DataPath};
 use clap::Args;
 use serinus_config::{RouteSettings, RouteTarget, Settings};
 use serinus_routing::PathMatch;
@@ -47,11 +48,15 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 fn summary(file: &Path, settings: &Settings) -> String {
     let mut text = format!("{}: good (configuration {})\n", file.display(), settings.hash);
     for listener in &settings.listeners {
-        let tls = match listener.certificates.len() {
-            0 => String::new(),
-            number => format!(", TLS with {number} certificate{}", plural(number)),
+        let tls = match (listener.is_encrypted(), listener.certificates.len()) {
+            (false, _) => String::new(),
+            (true, 0) => ", TLS".to_owned(),
+            (true, number) => format!(", TLS with {number} certificate{}", plural(number)),
         };
         text += &format!("  listener {}: {}{tls}\n", listener.name, listener.address);
+        for name in &listener.acme {
+            text += &format!("    {name}: {}\n", issued(settings, name));
+        }
     }
     for route in &settings.routes {
         let hosts =
@@ -80,6 +85,27 @@ fn summary(file: &Path, settings: &Settings) -> String {
         );
     }
     text
+}
+
+/// How it stands with a certificate of a CA, by what is on the disk.
+fn issued(settings: &Settings, name: &str) -> String {
+    let Some(acme) = &settings.acme else { return String::new() };
+    let store = Store::of(&settings.server.state_dir, acme);
+    let file = store.certificate(name);
+    let there = match Chain::read_issued(&file, name) {
+        Ok(chain) => format!("a certificate of the CA until {}", moment(chain.not_after())),
+        Err(_) if !file.exists() => format!("the CA will be asked, {}", acme.directory),
+        Err(error) => format!("{error:#}; the CA will be asked again"),
+    };
+    let attempts = store.attempts(name);
+    match attempts.failures {
+        0 => there,
+        _ => format!(
+            "{there}; the last attempt failed: {}; next at {}",
+            attempts.why,
+            moment(attempts.next)
+        ),
+    }
 }
 
 /// What a route matches besides its hosts.

@@ -3,7 +3,7 @@
 
 use crate::admin::{self, Admin, AdminHandle, Metrics, ProbeMetrics, Traffic};
 use crate::control::journal::Journal;
-use crate::control::{Beginning, Board, Clock, Conductor, Parts, Request};
+use crate::control::{Beginning, Board, Clock, Conductor, Lifecycle, Parts, Request};
 use crate::data_path::recorder::DURATION_BOUNDS;
 use crate::data_path::{DataPath, RouteTotals};
 use anyhow::anyhow;
@@ -66,7 +66,13 @@ impl Judging {
         let mut conductor = Conductor::begin(Beginning {
             clock: Clock::set(),
             board: board.clone(),
-            parts: Parts::new(data_path.clone(), probe_metrics, &settings, inputs)?,
+            parts: Parts::new(
+                data_path.clone(),
+                probe_metrics,
+                board.acme.clone(),
+                &settings,
+                inputs,
+            )?,
             journal,
             restored,
             inbox,
@@ -77,6 +83,15 @@ impl Judging {
             .name("control".into())
             .spawn(move || runtime.block_on(conductor.run()))?;
         Ok(Judging { board, control, conductor: Some(conductor), admin })
+    }
+
+    /// The listeners are open: says so, and begins what needs them.
+    ///
+    /// # Errors
+    /// The control loop is gone.
+    pub(super) fn serve(&self) -> anyhow::Result<()> {
+        self.board.lifecycle.store(Arc::new(Lifecycle::Serving));
+        self.ask(Request::Serve)
     }
 
     /// Hands a request to the control loop.

@@ -1,6 +1,7 @@
 //! The command line: one file per command, each thin.
 
 mod admin_client;
+mod certificates;
 mod check;
 mod history;
 mod import;
@@ -62,6 +63,10 @@ enum Command {
     Drain(operate::EndpointArguments),
     /// Let a drained endpoint come back.
     Ready(operate::EndpointArguments),
+    /// The certificates of listeners, and how it stands with those of a CA.
+    Certificates(certificates::CertificatesArguments),
+    /// Ask the CA for a new certificate of a name now.
+    Renew(certificates::RenewArguments),
     /// What was decided, with the numbers that `explain` takes.
     History(history::HistoryArguments),
     /// What was seen, why it was decided, what happens next, what to do.
@@ -108,6 +113,8 @@ impl Command {
             Command::Retry(arguments) => operate::command(&arguments, Order::Retry),
             Command::Drain(arguments) => operate::endpoint(&arguments, "drain"),
             Command::Ready(arguments) => operate::endpoint(&arguments, "ready"),
+            Command::Certificates(arguments) => certificates::certificates(&arguments),
+            Command::Renew(arguments) => certificates::renew(&arguments),
             Command::History(arguments) => history::history(&arguments),
             Command::Explain(arguments) => history::explain(&arguments),
             Command::Report(arguments) => report::run(&arguments),
@@ -162,6 +169,8 @@ mod tests {
             "retry",
             "drain checkout 10.0.0.11:9000",
             "ready checkout app.internal:80 --config a.toml",
+            "certificates --json --config a.toml",
+            "renew shop.example.com --admin 127.0.0.1:9901",
             "history",
             "history checkout -n 5 --state-dir state",
             "explain 12 --state-dir state",

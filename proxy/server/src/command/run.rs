@@ -94,7 +94,7 @@ fn start(
     for (listener, address) in serving.addresses() {
         tracing::info!(listener = &**listener, %address, "listening");
     }
-    judging.board.lifecycle.store(Arc::new(Lifecycle::Serving));
+    judging.serve()?;
     Ok(Proxy { file, data_path, serving, sockets, shutdown, judging })
 }
 
@@ -149,7 +149,7 @@ impl Proxy {
             });
             let admin = admin.map(|admin| admin.socket.try_clone()).transpose()?;
             self.judging = Judging::begin(&self.file, settings, inputs, &self.data_path, admin)?;
-            self.judging.board.lifecycle.store(Arc::new(Lifecycle::Serving));
+            self.judging.serve()?;
         }
         Ok(result)
     }
@@ -178,6 +178,7 @@ impl Proxy {
         // If nobody receives it, the data path has ended already.
         let _ = self.shutdown.send(true);
         let cut = self.serving.join();
+        self.data_path.flush_traces();
         self.judging.stop();
         report(cut);
         Ok(ExitCode::SUCCESS)
@@ -187,7 +188,9 @@ impl Proxy {
         drop(self.sockets);
         // If nobody receives it, the data path has ended already.
         let _ = self.shutdown.send(true);
-        report(self.serving.join());
+        let cut = self.serving.join();
+        self.data_path.flush_traces();
+        report(cut);
     }
 }
 

@@ -5,6 +5,7 @@ use super::events::Events;
 use super::fixed::Fixed;
 use super::journal::Health;
 use super::past::Past;
+use crate::acme::Progress;
 use crate::learning::Report;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,8 @@ pub(crate) struct Board {
     pub(crate) journal: Arc<ArcSwap<Health>>,
     /// What the endpoints' processes use, by service, where they tell.
     pub(crate) resources: ArcSwap<BTreeMap<Arc<str>, Pair<Resources>>>,
+    /// How it stands with certificates of CAs.
+    pub(crate) acme: Arc<Progress>,
     /// Why the last upgrade was none, if it was.
     pub(crate) upgrade: ArcSwap<Option<String>>,
     /// Why nothing is judged now.
@@ -124,6 +127,7 @@ impl Board {
             past: Past::default(),
             journal,
             resources: ArcSwap::default(),
+            acme: Arc::default(),
             upgrade: ArcSwap::default(),
             judgement: ArcSwap::default(),
             ended: Mutex::default(),
@@ -186,6 +190,7 @@ impl Board {
                 "the configuration file was refused, the one before is in force:\n{why}"
             ));
         }
+        troubles.extend(self.acme.troubles());
         if let Some(why) = &**self.upgrade.load() {
             troubles.push(format!("the last upgrade failed, this process goes on: {why}"));
         }

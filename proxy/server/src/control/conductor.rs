@@ -169,6 +169,11 @@ impl Conductor {
             Request::Command { service, command, reply } => self.command(&service, command, reply),
             Request::Label { correction, reply } => self.label(correction, reply),
             Request::Learned(news, report) => self.learned(news, report),
+            Request::Serve => self.parts.acme.apply(&self.settings),
+            Request::Renew { name, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.parts.acme.renew(&name));
+            }
             Request::Reload => self.reload(),
             Request::Journal(Answer::Durable(ticket)) => {
                 if let Some((service, at, state)) = self.pending.remove(&ticket) {

@@ -19,9 +19,10 @@ pub(crate) struct Fixed {
 
 impl Fixed {
     pub(crate) fn of(settings: &Settings) -> Self {
-        let listeners = settings.listeners.iter().map(|listener| {
-            (listener.name.clone(), (listener.address, !listener.certificates.is_empty()))
-        });
+        let listeners = settings
+            .listeners
+            .iter()
+            .map(|listener| (listener.name.clone(), (listener.address, listener.is_encrypted())));
         Fixed {
             state_dir: settings.server.state_dir.clone(),
             threads: settings.server.threads,

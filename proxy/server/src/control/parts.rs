@@ -1,5 +1,6 @@
 //! What the control loop works with, and how a configuration is put into it.
 
+use crate::acme::{Agent, Progress};
 use crate::admin::ProbeMetrics;
 use crate::data_path::DataPath;
 use serinus_config::Settings;
@@ -18,6 +19,8 @@ pub(crate) struct Parts {
     pub(crate) data_path: DataPath,
     pub(super) scheduler: Scheduler,
     pub(super) resources: ResourceReader,
+    /// Who asks CAs for certificates.
+    pub(super) acme: Agent,
     /// Where probes run: away from the judgement, which must not lengthen what they measure.
     probing: Runtime,
 }
@@ -30,6 +33,7 @@ impl Parts {
     pub(crate) fn new(
         data_path: DataPath,
         metrics: ProbeMetrics,
+        acme: Arc<Progress>,
         settings: &Settings,
         inputs: Inputs,
     ) -> anyhow::Result<Parts> {
@@ -48,6 +52,7 @@ impl Parts {
         };
         let traffic = data_path.clone();
         let mut parts = Parts {
+            acme: Agent::new(data_path.clone(), acme),
             data_path,
             scheduler: Scheduler::new(fastrand::u64(..), Arc::new(hook)),
             resources: ResourceReader::new(

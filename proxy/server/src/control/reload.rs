@@ -73,6 +73,7 @@ impl Conductor {
             .reconfigure(&settings, table)
             .map_err(|error| format!("{}: {error:#}", self.board.config_file.display()))?;
         self.parts.probe(aims, inputs);
+        self.parts.acme.apply(&settings);
         self.rhythms = Rhythm::of(&settings, &self.rhythms, Instant::now());
         self.settings = Arc::new(settings);
         self.board.settings.store(self.settings.clone());

@@ -24,6 +24,14 @@ pub(crate) enum Request {
     },
     /// What was learned.
     Learned(Vec<News>, Report),
+    /// The listeners are open.
+    Serve,
+    /// A person wants a new certificate for this name now.
+    Renew {
+        name: String,
+        /// Whether a CA is asked for it.
+        reply: oneshot::Sender<bool>,
+    },
     /// Read the configuration file again.
     Reload,
     /// The journal has an answer.

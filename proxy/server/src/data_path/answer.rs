@@ -8,6 +8,7 @@ use http::header::{
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use serinus_routing::{Redirect, Scheme, Visited};
 
 /// What is said with 405: every method is let through but two.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -32,6 +33,14 @@ pub(crate) async fn give_with(
     let json = session.get_header(ACCEPT).is_some_and(|accept| prefers_json(accept.as_bytes()));
     let (kind, body) = page(status, json);
     send(session, status, field, kind, body).await
+}
+
+/// Answers 200 with this text.
+///
+/// # Errors
+/// The client is gone.
+pub(crate) async fn page_of(session: &mut Session, text: String) -> pingora::Result<()> {
+    send(session, 200, None, "application/octet-stream", text).await
 }
 
 /// Sends the client to `location`.
@@ -81,31 +90,18 @@ async fn send(
 pub(crate) async fn send_to_https(session: &mut Session, port: u16) -> pingora::Result<()> {
     let request = session.req_header();
     let host = request.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let place = https_place(host, port, request.raw_path());
-    let Some(place) = place.and_then(|place| HeaderValue::from_bytes(&place).ok()) else {
-        return give(session, 400).await; // HTTP/1.0 without Host, or what names no place
+    let (path, query) = (request.uri.path(), request.uri.query());
+    // HTTP/1.0 without Host, or what names no place.
+    let is_a_place = !host.is_empty() && request.raw_path().first() == Some(&b'/');
+    let visited = Visited { scheme: Scheme::Http, host, path, query };
+    let place = is_a_place.then(|| Redirect::to_https(Some(port)).location(&visited));
+    let Some(place) = place.and_then(|place| HeaderValue::try_from(place).ok()) else {
+        return give(session, 400).await;
     };
     let mut header = ResponseHeader::build(StatusCode::PERMANENT_REDIRECT, Some(2))?;
     header.insert_header(LOCATION, place)?;
     header.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
     session.write_response_header(Box::new(header), true).await
-}
-
-fn https_place(host: &str, port: u16, target: &[u8]) -> Option<Vec<u8>> {
-    if host.is_empty() || target.first() != Some(&b'/') {
-        return None;
-    }
-    // The port that the client came by is not the one that it is sent to.
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let mut place = format!("https://{name}").into_bytes();
-    if port != 443 {
-        place.extend_from_slice(format!(":{port}").as_bytes());
-    }
-    place.extend_from_slice(target);
-    Some(place)
 }
 
 /// The same as bytes, for a request that never became one; the connection is closed after it.
@@ -158,21 +154,6 @@ fn prefers_json(accept: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_place_over_https_has_the_host_and_all_of_the_target() {
-        for (host, port, target, place) in [
-            ("shop.test", 443, "/a?b=1", Some("https://shop.test/a?b=1")),
-            ("shop.test:8080", 8443, "/", Some("https://shop.test:8443/")),
-            ("[::1]:80", 443, "/", Some("https://[::1]/")),
-            ("[::1]", 443, "/", Some("https://[::1]/")),
-            ("shop.test", 443, "*", None),
-            ("", 443, "/", None),
-        ] {
-            let expected = place.map(|place| place.as_bytes().to_vec());
-            assert_eq!(https_place(host, port, target.as_bytes()), expected, "{host} {target}");
-        }
-    }
 
     #[test]
     fn json_goes_to_those_who_ask_for_it() {

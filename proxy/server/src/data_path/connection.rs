@@ -95,6 +95,7 @@ impl Default for Terms {
             address: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             certificates: Vec::new(),
             tls: serinus_config::ListenerTlsSettings::default(),
+            acme: Vec::new(),
             https_redirect: None,
             h2c: false,
             header_timeout: Duration::from_secs(10),
@@ -317,6 +318,8 @@ async fn handshake(
         } => return None,
     };
     match handshake {
+        // The handshake was all that a CA wanted to see; it closes the connection.
+        Ok(Ok(stream)) if matches!(stream.selected_alpn_proto(), Some(ALPN::Custom(_))) => None,
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             tracing::debug!(target: "serinus::tls", "a client's handshake failed: {error}");

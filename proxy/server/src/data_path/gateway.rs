@@ -8,6 +8,7 @@ use super::recorder::Ending;
 use super::rejection::Reason;
 use super::request::{Request, Routed, is_idempotent};
 use super::screening::{drop_underscores, screen};
+use super::traces::{self, Trace};
 use super::worker::Worker;
 use super::{access, answer, attribution, forwarding, identity, origin, rewriting};
 use async_trait::async_trait;
@@ -77,14 +78,27 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
             return reject(session, request, reason).await;
         }
-        if terms.request_id || terms.trace_context {
-            origin::name(session.req_header_mut(), trusted, &terms)?;
+        let view = self.worker.view();
+        if terms.request_id {
+            origin::identify(session.req_header_mut(), trusted)?;
+        }
+        if let Some(exporter) = &view.setup.exporter {
+            let trace = Trace::begin(exporter, session.req_header_mut(), now)?;
+            request.trace = Some(Box::new(trace));
+        } else if terms.trace_context {
+            origin::pass_trace_on(session.req_header_mut())?;
+        }
+        if !tls
+            && self.worker.challenges.is_asked()
+            && let Some(page) = self.worker.challenges.page(session.req_header().uri.path())
+        {
+            answer::page_of(session, page).await?;
+            return Ok(true);
         }
         if let Some(port) = terms.https_port {
             answer::send_to_https(session, port).await?;
             return Ok(true);
         }
-        let view = self.worker.view();
         let routed = match admit(view, session, request.client, tls, now) {
             Ok(routed) => request.routed.insert(routed),
             Err(Turned::Elsewhere { status, location }) => {
@@ -215,6 +229,9 @@ impl ProxyHttp for Gateway {
             drop_underscores(upstream);
         }
         forwarding::to_upstream(upstream, &connection.client)?;
+        if let Some(trace) = &request.trace {
+            trace.tell(upstream)?;
+        }
         if let Some(routed) = &request.routed {
             let route = routed.view.table.route(routed.route);
             rewriting::path(upstream, &route.path)?;
@@ -487,6 +504,7 @@ impl ProxyHttp for Gateway {
             request.settle_answered(now, bytes, streamed);
         }
         access::log(session, request, error, now, bytes);
+        traces::finish(session, request, error, now);
     }
 
     /// Failures are counted, shown in the metrics and, if wanted, in the access log.

@@ -4,8 +4,9 @@
 //! authorities of clients) follows a reload, sessions are resumed on whatever thread a client comes
 //! back to, and a slow handshake has the listener's own deadline.
 
-use super::certificates::{CertificateExpiry, Certificates, Chain, read};
+use super::certificates::{CertificateExpiry, Certificates, Chain, Shown, read, read_issued};
 use super::pem::{self, About};
+use crate::acme::{Challenges, PROTOCOL, Store};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -17,7 +18,8 @@ use pingora::protocols::l4::stream::Stream as Cleartext;
 use pingora::protocols::tls::TlsRef;
 use pingora::protocols::tls::server::handshake_with_callback;
 use serinus_config::{
-    CertificateSettings, ClientCertificateSettings, HstsSettings, ListenerTlsSettings, TlsVersion,
+    AcmeChallenge, AcmeSettings, ClientCertificateSettings, HstsSettings, ListenerSettings,
+    ListenerTlsSettings, TlsVersion,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -31,13 +33,15 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion
 #[derive(Debug)]
 pub(crate) struct ListenerTls {
     certificates: Arc<Certificates>,
-    terms: ArcSwap<Terms>,
+    speech: ArcSwap<Speech>,
 }
 
 /// What a reload may replace as a whole.
 #[derive(Debug)]
-struct Terms {
+struct Speech {
     settings: ListenerTlsSettings,
+    /// The CA looks here whose a name is.
+    is_looked_at: bool,
     /// Authorities of clients.
     roots: Option<RootCertStore>,
     config: Arc<ServerConfig>,
@@ -47,7 +51,7 @@ struct Terms {
 /// Everything read for a listener, and found good.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    chains: Vec<Chain>,
+    shown: Shown,
     settings: ListenerTlsSettings,
     roots: Option<RootCertStore>,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
@@ -75,10 +79,16 @@ pub(crate) struct ClientCertificate {
 /// # Errors
 /// The first file that cannot be read or used, by its name.
 pub(crate) fn prepare(
-    certificates: &[CertificateSettings],
-    settings: &ListenerTlsSettings,
+    listener: &ListenerSettings,
+    ca: Option<(&AcmeSettings, &Store)>,
 ) -> anyhow::Result<Prepared> {
-    let chains = read(certificates)?;
+    let settings = &listener.tls;
+    let is_tls = |acme: &AcmeSettings| acme.challenge == AcmeChallenge::TlsAlpn;
+    let shown = Shown {
+        files: read(&listener.certificates)?,
+        issued: read_issued(ca.map(|(_, store)| store), &listener.acme),
+        is_looked_at: !listener.acme.is_empty() && ca.is_some_and(|(acme, _)| is_tls(acme)),
+    };
     let clients = settings.client_certificate.as_ref();
     let roots = clients.map(|clients| pem::authorities(&clients.authorities)).transpose()?;
     let verifier = match (clients, &roots) {
@@ -86,7 +96,7 @@ pub(crate) fn prepare(
         _ => None,
     };
     let hsts = settings.hsts.as_ref().map(hsts).transpose()?;
-    Ok(Prepared { chains, settings: settings.clone(), roots, verifier, hsts })
+    Ok(Prepared { shown, settings: settings.clone(), roots, verifier, hsts })
 }
 
 fn verifier(
@@ -115,12 +125,16 @@ fn hsts(settings: &HstsSettings) -> anyhow::Result<HeaderValue> {
 impl ListenerTls {
     /// # Errors
     /// The TLS library refuses the settings, which it does not after [`prepare`].
-    pub(crate) fn new(prepared: Prepared) -> anyhow::Result<ListenerTls> {
-        let Prepared { chains, settings, roots, verifier, hsts } = prepared;
-        let certificates = Arc::new(Certificates::new(chains));
-        let config = config(&settings, verifier, Arc::clone(&certificates))?;
-        let terms = ArcSwap::from_pointee(Terms { settings, roots, config, hsts });
-        Ok(ListenerTls { certificates, terms })
+    pub(crate) fn new(
+        prepared: Prepared,
+        challenges: Arc<Challenges>,
+    ) -> anyhow::Result<ListenerTls> {
+        let Prepared { shown, settings, roots, verifier, hsts } = prepared;
+        let is_looked_at = shown.is_looked_at;
+        let certificates = Arc::new(Certificates::new(shown, challenges));
+        let config = config(&settings, is_looked_at, verifier, Arc::clone(&certificates))?;
+        let speech = Speech { settings, is_looked_at, roots, config, hsts };
+        Ok(ListenerTls { certificates, speech: ArcSwap::from_pointee(speech) })
     }
 
     /// For connections that come from now on. Sessions of clients are forgotten only if something
@@ -129,18 +143,25 @@ impl ListenerTls {
     /// # Errors
     /// As [`ListenerTls::new`]; then nothing has changed.
     pub(crate) fn replace(&self, prepared: Prepared) -> anyhow::Result<()> {
-        let Prepared { chains, settings, roots, verifier, hsts } = prepared;
-        let now = self.terms.load();
+        let Prepared { shown, settings, roots, verifier, hsts } = prepared;
+        let is_looked_at = shown.is_looked_at;
+        let now = self.speech.load();
         let is_same_authority = match (&now.roots, &roots) {
             (Some(old), Some(new)) => old.roots == new.roots,
             (old, new) => old.is_none() && new.is_none(),
         };
-        if now.settings != settings || !is_same_authority {
-            let config = config(&settings, verifier, Arc::clone(&self.certificates))?;
-            self.terms.store(Arc::new(Terms { settings, roots, config, hsts }));
+        let is_same = now.settings == settings && now.is_looked_at == is_looked_at;
+        if !is_same || !is_same_authority {
+            let config = config(&settings, is_looked_at, verifier, Arc::clone(&self.certificates))?;
+            self.speech.store(Arc::new(Speech { settings, is_looked_at, roots, config, hsts }));
         }
-        self.certificates.replace(chains);
+        self.certificates.replace(shown);
         Ok(())
+    }
+
+    /// Shows what a CA issued, if it did it for this listener.
+    pub(crate) fn show_issued(&self, name: &str, chain: &Arc<Chain>) {
+        self.certificates.show_issued(name, chain);
     }
 
     pub(crate) fn expiries(&self, listener: &Arc<str>) -> Vec<CertificateExpiry> {
@@ -152,15 +173,16 @@ impl ListenerTls {
     /// # Errors
     /// The client does not speak TLS, or not as it must.
     pub(crate) async fn accept(&self, stream: Box<Cleartext>) -> pingora::Result<Stream> {
-        let terms = self.terms.load_full();
-        let acceptor = Acceptor::from_server_config(Arc::clone(&terms.config));
-        let stream = handshake_with_callback(&acceptor, *stream, &*terms).await?;
+        let speech = self.speech.load_full();
+        let acceptor = Acceptor::from_server_config(Arc::clone(&speech.config));
+        let stream = handshake_with_callback(&acceptor, *stream, &*speech).await?;
         Ok(Box::new(stream))
     }
 }
 
 fn config(
     settings: &ListenerTlsSettings,
+    is_looked_at: bool,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     certificates: Arc<Certificates>,
 ) -> anyhow::Result<Arc<ServerConfig>> {
@@ -177,11 +199,15 @@ fn config(
     let mut config = builder.with_cert_resolver(certificates);
     config.alpn_protocols =
         settings.alpn.iter().map(|protocol| protocol.as_str().as_bytes().to_vec()).collect();
+    if is_looked_at {
+        // Last, and offered by nobody but a CA that looks.
+        config.alpn_protocols.push(PROTOCOL.to_vec());
+    }
     Ok(Arc::new(config))
 }
 
 #[async_trait]
-impl TlsAccept for Terms {
+impl TlsAccept for Speech {
     /// What is left here comes back with every request of the connection.
     async fn handshake_complete_callback(
         &self,

@@ -35,6 +35,7 @@ mod serve;
 pub mod shards;
 mod shield;
 mod totals;
+mod traces;
 mod upstream;
 mod view;
 mod worker;
@@ -46,23 +47,29 @@ pub use endpoints::{EndpointState, EndpointStatus};
 pub use rejection::Reason;
 pub use serve::ServingHandle;
 
+use crate::acme::{Challenges, Store};
 use crate::lifecycle::{Inherited, ListeningSocket};
 pub use certificates::CertificateExpiry;
+pub(crate) use certificates::Chain;
 use connection::Limits;
 use endpoints::Pool;
 use listener_tls::ListenerTls;
+pub(crate) use pem::authorities;
 use recorder::{Recorder, Totals};
-use serinus_config::{ListenerSettings, Settings};
+use serinus_config::{AcmeSettings, ListenerSettings, Settings};
 use serinus_models::{LiveSample, Pair, Sample};
 use serinus_probes::orca::LoadReports;
 use serinus_routing::{RouteTable, Variant};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, watch};
 use view::{Setup, View};
 use worker::Worker;
+
+/// How long the end of the process waits for the collector.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// Turns true (or loses its sender) when the proxy shall end.
 pub type ShutdownRx = watch::Receiver<bool>;
@@ -120,6 +127,8 @@ struct Inner {
     listeners: Vec<Arc<ListenerState>>,
     /// The configuration in force; locked by those who change or read it, never by a request.
     setup: Mutex<Arc<Setup>>,
+    /// What CAs are shown.
+    challenges: Arc<Challenges>,
     /// Wakes the resolver.
     reloaded: Notify,
     /// Idle clients need not be closed soon after the listeners.
@@ -144,15 +153,22 @@ impl DataPath {
         let threads = threads(settings);
         let epoch = Instant::now();
         let setup = Arc::new(Setup::new(settings, &table, threads, None, epoch)?);
-        let listeners =
-            settings.listeners.iter().map(ListenerState::new).collect::<anyhow::Result<_>>()?;
-        let view = |_| View { table: table.clone(), setup: Arc::clone(&setup) };
-        let workers =
-            (0..threads).map(|thread| Arc::new(Worker::new(thread, view(thread), epoch))).collect();
+        let challenges = Arc::new(Challenges::default());
+        let store = store(settings);
+        let ca = settings.acme.as_ref().zip(store.as_ref());
+        let listener =
+            |listener: &ListenerSettings| ListenerState::new(listener, ca, Arc::clone(&challenges));
+        let listeners = settings.listeners.iter().map(listener).collect::<anyhow::Result<_>>()?;
+        let worker = |thread| {
+            let view = View { table: table.clone(), setup: Arc::clone(&setup) };
+            Arc::new(Worker::new(thread, view, epoch, Arc::clone(&challenges)))
+        };
+        let workers = (0..threads).map(worker).collect();
         Ok(DataPath(Arc::new(Inner {
             workers,
             listeners,
             setup: Mutex::new(setup),
+            challenges,
             reloaded: Notify::new(),
             has_time: AtomicBool::new(false),
         })))
@@ -181,12 +197,14 @@ impl DataPath {
         let threads = self.0.workers.len();
         let setup =
             Arc::new(Setup::new(settings, &table, threads, Some(&current), Instant::now())?);
+        let store = store(settings);
+        let ca = settings.acme.as_ref().zip(store.as_ref());
         let mut prepared = Vec::new();
         for (state, now) in self.0.listeners_of(settings) {
             if let Some(tls) = &state.tls
-                && !now.certificates.is_empty()
+                && now.is_encrypted()
             {
-                prepared.push((tls, listener_tls::prepare(&now.certificates, &now.tls)?));
+                prepared.push((tls, listener_tls::prepare(now, ca)?));
             }
         }
         // What is left can fail only where the TLS library contradicts itself.
@@ -255,6 +273,32 @@ impl DataPath {
                 totals: recorder.totals(),
             })
             .collect()
+    }
+
+    /// What CAs are shown.
+    pub(crate) fn challenges(&self) -> &Arc<Challenges> {
+        &self.0.challenges
+    }
+
+    /// Shows what a CA issued for `name`, on the listeners that list it.
+    pub(crate) fn show_issued(&self, name: &str, chain: &Arc<Chain>) {
+        for tls in self.0.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+            tls.show_issued(name, chain);
+        }
+    }
+
+    /// Spans that the collector took, and those that were lost; none where there is no collector.
+    pub(crate) fn spans(&self) -> Option<(u64, u64)> {
+        let setup = self.0.setup();
+        setup.exporter.as_ref().map(|_| setup.spans.read())
+    }
+
+    /// Sends what there is of traces, now that the last request is answered.
+    pub(crate) fn flush_traces(&self) {
+        let exporter = self.0.setup().exporter.clone();
+        if let Some(exporter) = exporter {
+            exporter.flush(FLUSH);
+        }
     }
 
     /// When the certificates of all listeners end.
@@ -450,12 +494,16 @@ impl Inner {
 }
 
 impl ListenerState {
-    fn new(settings: &ListenerSettings) -> anyhow::Result<Arc<ListenerState>> {
-        let tls = match settings.certificates.as_slice() {
-            [] => None,
-            certificates => {
-                let prepared = listener_tls::prepare(certificates, &settings.tls)?;
-                Some(Arc::new(ListenerTls::new(prepared)?))
+    fn new(
+        settings: &ListenerSettings,
+        ca: Option<(&AcmeSettings, &Store)>,
+        challenges: Arc<Challenges>,
+    ) -> anyhow::Result<Arc<ListenerState>> {
+        let tls = match settings.is_encrypted() {
+            false => None,
+            true => {
+                let prepared = listener_tls::prepare(settings, ca)?;
+                Some(Arc::new(ListenerTls::new(prepared, challenges)?))
             }
         };
         Ok(Arc::new(ListenerState {
@@ -465,6 +513,11 @@ impl ListenerState {
             tls,
         }))
     }
+}
+
+/// What the CA of `settings` has issued.
+fn store(settings: &Settings) -> Option<Store> {
+    settings.acme.as_ref().map(|acme| Store::of(&settings.server.state_dir, acme))
 }
 
 /// Data path threads; 0 in the settings means one per core.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Longest request id that is kept.
 const LONGEST_ID: usize = 128;
@@ -70,32 +70,51 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     })
 }
 
-/// Gives a request what it is found by, as the listener wants.
-pub(crate) fn name(
-    request: &mut RequestHeader,
-    trusted: bool,
-    terms: &Terms,
-) -> pingora::Result<()> {
-    if terms.request_id {
-        let kept = trusted && request.headers.get(REQUEST_ID).is_some_and(is_id);
-        if !kept {
-            let id = format!("{:032x}", fastrand::u128(..));
-            request.insert_header(REQUEST_ID, id)?;
-        }
-    }
-    if terms.trace_context {
-        let parent = fastrand::u64(1..);
-        let passed = request.headers.get(TRACEPARENT).and_then(trace);
-        let traceparent = match passed {
-            Some((trace, flags)) => format!("00-{trace}-{parent:016x}-{flags}"),
-            None => {
-                request.remove_header(&TRACESTATE); // it belonged to no trace
-                format!("00-{:032x}-{parent:016x}-01", fastrand::u128(1..))
-            }
-        };
-        request.insert_header(TRACEPARENT, traceparent)?;
+/// Gives a request an id. That of a trusted proxy is kept.
+pub(crate) fn identify(request: &mut RequestHeader, trusted: bool) -> pingora::Result<()> {
+    let kept = trusted && request.headers.get(REQUEST_ID).is_some_and(is_id);
+    if !kept {
+        let id = format!("{:032x}", fastrand::u128(..));
+        request.insert_header(REQUEST_ID, id)?;
     }
     Ok(())
+}
+
+/// Passes a trace on with a new parent, or begins one, that nobody records here.
+pub(crate) fn pass_trace_on(request: &mut RequestHeader) -> pingora::Result<()> {
+    let parent = fastrand::u64(1..);
+    let passed = request.headers.get(TRACEPARENT).and_then(trace);
+    let traceparent = match passed {
+        Some((trace, flags)) => format!("00-{trace}-{parent:016x}-{flags}"),
+        None => {
+            request.remove_header(&TRACESTATE); // it belonged to no trace
+            format!("00-{:032x}-{parent:016x}-01", fastrand::u128(1..))
+        }
+    };
+    request.insert_header(TRACEPARENT, traceparent)
+}
+
+/// The trace that a request came with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    pub(crate) trace: u128,
+    /// The span whose child the request is.
+    pub(crate) span: u64,
+    /// Two hexadecimal digits.
+    pub(crate) flags: String,
+    /// Its parent is recorded.
+    pub(crate) sampled: bool,
+}
+
+/// What a `traceparent` says.
+pub(crate) fn parent(traceparent: &HeaderValue) -> Option<Passed> {
+    let (trace, flags) = trace(traceparent)?;
+    Some(Passed {
+        trace: u128::from_str_radix(&trace, 16).ok()?,
+        span: u64::from_str_radix(traceparent.to_str().ok()?.split('-').nth(2)?, 16).ok()?,
+        sampled: u8::from_str_radix(&flags, 16).ok()? & 1 == 1,
+        flags,
+    })
 }
 
 fn is_id(id: &HeaderValue) -> bool {
@@ -179,7 +198,8 @@ mod tests {
         for (name, value) in fields {
             request.insert_header(*name, *value).unwrap();
         }
-        name(&mut request, trusted, &terms()).unwrap();
+        identify(&mut request, trusted).unwrap();
+        pass_trace_on(&mut request).unwrap();
         request
     }
 
@@ -205,6 +225,13 @@ mod tests {
         let went_on = field(&request, "traceparent");
         assert!(went_on.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"), "{went_on}");
         assert!(went_on.ends_with("-00") && went_on != passed, "{went_on}");
+        let expected = Passed {
+            trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+            span: 0x00f0_67aa_0ba9_02b7,
+            flags: "00".into(),
+            sampled: false,
+        };
+        assert_eq!(parent(&HeaderValue::from_static(passed)), Some(expected));
         assert_eq!(field(&request, "tracestate"), "a=b");
         for bad in [
             "",

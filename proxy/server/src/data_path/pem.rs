@@ -67,7 +67,8 @@ pub(crate) struct About {
     pub(crate) name: String,
     /// Its subject, `CN=alice, O=Example`.
     pub(crate) subject: String,
-    /// The end of its validity, in seconds since 1970.
+    /// The begin and the end of its validity, in seconds since 1970.
+    pub(crate) not_before: i64,
     pub(crate) not_after: i64,
 }
 
@@ -89,6 +90,7 @@ impl About {
         Some(About {
             name: host.unwrap_or_else(|| subject.clone()),
             subject,
+            not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
         })
     }

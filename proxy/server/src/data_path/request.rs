@@ -7,6 +7,7 @@ use super::guard::{Compression, Granted, Guard};
 use super::identity::NewUser;
 use super::recorder::{Ending, Recorder};
 use super::rejection::Reason;
+use super::traces::Trace;
 use super::view::{ServiceSetup, View};
 use super::worker::Counted;
 use http::Method;
@@ -31,6 +32,8 @@ pub(crate) struct Request {
     /// The page of another origin that may read the answer.
     pub(crate) cors: Option<Granted>,
     pub(crate) compression: Option<Box<Compression>>,
+    /// What a collector is told of it, if there is one.
+    pub(crate) trace: Option<Box<Trace>>,
     /// Bytes of the body so far, where they are limited.
     pub(crate) body: u64,
     /// Why the proxy turned it away, if it did.
@@ -111,6 +114,7 @@ impl Request {
             client: None,
             cors: None,
             compression: None,
+            trace: None,
             body: 0,
             rejected: None,
             routed: None,
@@ -147,6 +151,9 @@ impl Request {
         if std::mem::replace(&mut routed.attempt.settled, true) {
             return;
         }
+        if let Some(trace) = &mut self.trace {
+            trace.settle(ending);
+        }
         let took = at.saturating_duration_since(routed.attempt.since).as_micros() as u64;
         let micros = (!routed.attempt.counted_slow).then_some(took);
         let recorder = routed.recorder();
@@ -182,6 +189,9 @@ impl Request {
     pub(crate) fn try_again(&mut self, variant: Variant, now: Instant) {
         self.stop_waiting();
         let Some(routed) = &mut self.routed else { return };
+        if let Some(trace) = &mut self.trace {
+            trace.try_again(routed, now);
+        }
         // An endpoint that failed is passed over by its own variant only.
         let address = routed.attempt.address.filter(|_| variant == routed.variant);
         routed.variant = variant;

@@ -8,6 +8,7 @@ use super::load::Hearing;
 use super::mirror::Mirror;
 use super::recorder::{Recorder, Totals};
 use super::shield::RetryBudget;
+use super::traces::{Counts, Exporter};
 use super::upstream::Upstream;
 use serinus_config::{PoolSettings, RetrySettings, Settings, TimeoutSettings};
 use serinus_models::Pair;
@@ -42,6 +43,10 @@ pub(crate) struct Setup {
     pub(crate) guards: Vec<Option<Arc<Guard>>>,
     /// One line per request.
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    /// Where traces go.
+    pub(crate) exporter: Option<Arc<Exporter>>,
+    /// The same for all setups of a data path.
+    pub(crate) spans: Arc<Counts>,
     /// The same for all setups of a data path.
     pub(crate) loads: LoadReports,
 }
@@ -261,7 +266,13 @@ impl Setup {
             Some(wanted) => Some(AccessLog::new(wanted, old_log)?),
             None => None,
         };
-        Ok(Setup { recorders, redirects, services, guards, access_log, loads })
+        let spans = before.map_or_else(Arc::default, |before| Arc::clone(&before.spans));
+        let old_exporter = before.and_then(|before| before.exporter.as_ref());
+        let exporter = match &settings.otlp {
+            Some(wanted) => Some(Exporter::new(wanted, old_exporter, &spans)?),
+            None => None,
+        };
+        Ok(Setup { recorders, redirects, services, guards, access_log, exporter, spans, loads })
     }
 
     /// The place of a route.

@@ -7,6 +7,7 @@ use super::mirror::MirrorClient;
 use super::rejection::Rejections;
 use super::shards::{Padded, Shard};
 use super::view::View;
+use crate::acme::Challenges;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +23,8 @@ pub(crate) struct Worker {
     pub(crate) rejections: Rejections,
     pub(crate) auth_client: AuthClient,
     pub(crate) mirror_client: MirrorClient,
+    /// What CAs are shown.
+    pub(crate) challenges: Arc<Challenges>,
     /// Requests whose header has been read and whose answer is not finished.
     requests: Padded<AtomicUsize>,
     /// Open connections of clients.
@@ -31,7 +34,12 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(thread: usize, view: View, epoch: Instant) -> Self {
+    pub(crate) fn new(
+        thread: usize,
+        view: View,
+        epoch: Instant,
+        challenges: Arc<Challenges>,
+    ) -> Self {
         Worker {
             shard: Shard::of_thread(thread),
             view: ArcSwap::from_pointee(view),
@@ -39,6 +47,7 @@ impl Worker {
             rejections: Rejections::default(),
             auth_client: AuthClient::default(),
             mirror_client: MirrorClient::default(),
+            challenges,
             requests: Padded::default(),
             connections: Padded::default(),
             closing: AtomicBool::new(false),

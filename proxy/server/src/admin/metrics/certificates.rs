@@ -52,7 +52,12 @@ mod tests {
         let source = Box::new(move || {
             let turn = turn.fetch_add(1, Ordering::Relaxed);
             let name = format!("{turn}.test");
-            vec![CertificateExpiry { listener: "web".into(), name, not_after: turn }]
+            vec![CertificateExpiry {
+                listener: "web".into(),
+                name,
+                not_after: turn,
+                is_issued: false,
+            }]
         });
         let ends = CertificateEnds::new(source).unwrap();
         for turn in 0..2 {

@@ -1,10 +1,12 @@
 //! `/metrics`: built when it is asked for, from counters that the hot path keeps for itself.
 
+mod acme;
 mod certificates;
 mod endpoints;
 mod families;
 mod probes;
 mod rejections;
+mod traces;
 
 pub(crate) use families::{Traffic, TrafficSource};
 pub(crate) use probes::ProbeMetrics;
@@ -14,6 +16,7 @@ use super::Admin;
 use super::failure::Failure;
 use crate::control::Board;
 use crate::data_path::DataPath;
+use acme::AcmeFamilies;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -41,10 +44,12 @@ impl Metrics {
         probes: &ProbeMetrics,
     ) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
+        registry.register(Box::new(AcmeFamilies::new(board.acme.clone())?))?;
         registry.register(Box::new(Families::new(board, traffic)?))?;
         let certificates = data_path.clone();
         let source = Box::new(move || certificates.certificates());
         registry.register(Box::new(CertificateEnds::new(source)?))?;
+        registry.register(Box::new(traces::Spans::new(data_path.clone())?))?;
         registry.register(Box::new(EndpointFamilies::new(data_path)?))?;
         probes.register(&registry)?;
         Ok(Metrics { registry })
