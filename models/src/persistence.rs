@@ -389,6 +389,38 @@ mod tests {
         assert!(!test.cleared(now), "{test:?}");
     }
 
+    /// A round of a step, five a second: the canary was the slower, stable was, or neither.
+    fn stepped(test: &mut Persistence, from: u64, seconds: u64, pattern: &[Pairs]) -> Timestamp {
+        for round in 1..=seconds * 5 {
+            let pairs = pattern[round as usize % pattern.len()];
+            test.take_pairs(Timestamp(from + round * 200), pairs);
+        }
+        Timestamp(from + seconds * 1000)
+    }
+
+    #[test]
+    fn a_step_that_is_as_quick_again_clears_however_much_both_waver() {
+        let canary = Pairs { canary: 1, ..Pairs::default() };
+        let stable = Pairs { stable: 1, ..Pairs::default() };
+        let neither = Pairs { neither: 1, ..Pairs::default() };
+        for after in [&[canary, stable][..], &[canary, stable, neither], &[neither]] {
+            let mut test = Persistence::new(Timestamp(0), 0.9, true);
+            let slow = stepped(&mut test, 0, 60, &[canary, canary, canary, neither]);
+            assert!(test.confirmed(slow) && !test.cleared(slow), "{test:?}");
+            let quick = stepped(&mut test, slow.0, 90, after);
+            assert!(test.cleared(quick) && !test.confirmed(quick), "{after:?} {test:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_slower_in_most_rounds_that_tell_is_not_cleared() {
+        let canary = Pairs { canary: 1, ..Pairs::default() };
+        let stable = Pairs { stable: 1, ..Pairs::default() };
+        let mut test = Persistence::new(Timestamp(0), 0.9, true);
+        let now = stepped(&mut test, 0, 600, &[canary, canary, canary, stable]);
+        assert!(test.log_ratio() > Some(2.0) && !test.cleared(now), "{test:?}");
+    }
+
     #[test]
     fn without_a_look_nothing_is_said() {
         let test = Persistence::new(Timestamp(0), 0.5, false);

@@ -253,3 +253,28 @@ fn ticks_of_any_span_are_taken() {
     }
     assert!(lab.events.is_empty(), "{:?}", lab.events);
 }
+
+#[test]
+fn plain_rounds_show_failures_and_make_no_release_a_tried_one() {
+    use crate::outcome::Outcome;
+    use crate::sample::{ProbeResult, ProbeRound};
+    use std::sync::Arc;
+    // Nobody is on the canary; whether the rounds are plain, and how the canary answers in them.
+    let after_a_minute = |plain: bool, outcome: Outcome| {
+        let mut evaluator = Evaluator::new(lab::settings(), Timestamp(0));
+        let exposure = Exposure { weight: 0.1, withdrawn: false };
+        for second in 1..=60 {
+            let result = |outcome| ProbeResult { outcome, micros: 9_000 };
+            let results = Pair { stable: result(Outcome::Ok), canary: result(outcome) };
+            let round = ProbeRound { probe: Arc::from("shop"), results, steps: vec![], plain };
+            let probes = vec![round];
+            let tick = ServiceTick { span_ms: 1000, probes, ..ServiceTick::default() };
+            evaluator.observe(Timestamp(second * 1000), &tick, exposure);
+        }
+        evaluator.evaluate(Timestamp(60_000), None).verdict
+    };
+    assert_eq!(after_a_minute(true, Outcome::Ok), Verdict::InsufficientEvidence);
+    assert_eq!(after_a_minute(false, Outcome::Ok), Verdict::Continue);
+    let failing = after_a_minute(true, Outcome::ServerError);
+    assert!(matches!(failing, Verdict::Withdraw | Verdict::Rollback), "{failing:?}");
+}

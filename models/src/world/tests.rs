@@ -367,3 +367,18 @@ fn a_world_agrees_with_requests_drawn_one_by_one() {
     alike(counts.iter().map(|c| c.1).collect(), naive.iter().map(|c| c.1).collect());
     alike(above, naive_above);
 }
+
+#[test]
+fn routes_that_no_probe_asks_for_are_asked_plainly() {
+    let mut world = World::with_service(ServiceShape::shop(), scenario("healthy"), 9);
+    assert_eq!(world.service().plain_routes, [2]);
+    let rates = ProbeRates { own: 1.0, plain: 5.0 };
+    let ticks = (0..100).map(|_| world.tick(SECOND, exposed(0.0), rates));
+    let rounds: Vec<ProbeRound> = ticks.flat_map(|tick| tick.probes).collect();
+    let (plain, own): (Vec<_>, Vec<_>) = rounds.iter().partition(|round| round.plain);
+    assert!((490..=500).contains(&plain.len()) && (95..=100).contains(&own.len()));
+    let well = |round: &&&ProbeRound| round.results.stable.outcome == Outcome::Ok;
+    let told = |round: &&ProbeRound| round.steps.len();
+    assert!(plain.iter().filter(well).any(|round| told(round) == 1));
+    assert!(own.iter().filter(well).any(|round| told(round) == 2), "both steps are told");
+}

@@ -120,6 +120,12 @@ impl Proxy {
         self.world.elapsed()
     }
 
+    /// How urgently probes run now.
+    #[cfg(test)]
+    pub(super) fn probes_at(&self) -> Urgency {
+        self.urgency
+    }
+
     /// Whether there was an alarm.
     pub(super) fn has_alarmed(&self) -> bool {
         self.first_alarm.is_some()

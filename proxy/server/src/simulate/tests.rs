@@ -126,3 +126,18 @@ fn rows_have_the_promised_keys_and_no_others() {
     ];
     assert_eq!(keys, promised.into());
 }
+
+#[test]
+fn a_canary_with_few_users_is_probed_more_often_from_the_start() {
+    let scenario = scenario("low_traffic");
+    let seen = (0..10).filter(|run| {
+        let mut proxy =
+            Proxy::deploy(scenario, Purpose::Tune.seed(*run), Some(shipped()), DEFAULT).unwrap();
+        // Before anything is suspected.
+        while proxy.elapsed().as_secs() < 20 && !proxy.has_alarmed() {
+            proxy.step();
+        }
+        !proxy.has_alarmed() && proxy.probes_at() != serinus_rollout::Urgency::Raised
+    });
+    assert_eq!(seen.count(), 0, "routine pace with fewer than two users' requests a second");
+}
