@@ -639,6 +639,8 @@ pub struct MetricNames {
 pub struct ProbingSettings {
     /// Rounds that go on at the same time at most; one too many is left out and counted.
     pub concurrency: usize,
+    /// Whether routes that no probe asks for get plain GETs where evidence is wanted.
+    pub plain_requests: bool,
     /// Name of the secret that signs every request of a probe; none for unsigned ones.
     pub sign_with: Option<String>,
     /// `[probing.browser]`
@@ -647,7 +649,12 @@ pub struct ProbingSettings {
 
 impl Default for ProbingSettings {
     fn default() -> Self {
-        ProbingSettings { concurrency: 100, sign_with: None, browser: BrowserSettings::default() }
+        ProbingSettings {
+            concurrency: 100,
+            plain_requests: true,
+            sign_with: None,
+            browser: BrowserSettings::default(),
+        }
     }
 }
 

@@ -59,6 +59,7 @@ impl ServiceProbes {
             .map(|service| {
                 let probes: Vec<Arc<ProbeDefinition>> = probes_of(service);
                 let plain = plain(&service.name, &settings.routes, &probes).map(Arc::new);
+                let plain = plain.filter(|_| settings.probing.plain_requests);
                 Ok(ServiceProbes {
                     service: service.name.as_str().into(),
                     stable: Pool::of(&service.stable)?,
@@ -200,6 +201,26 @@ mod tests {
         assert_eq!(left(&["/cart/add?id=1"]), ["get /", "get /api/v1", "get /api"]);
         assert_eq!(left(&["/carts", "/api/v1/{{ id }}"]), ["get /cart", "get /api"]);
         assert_eq!(left(&["/", "/cart", "/api/v1", "/api/v2"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn plain_requests_can_be_done_without() {
+        let of = |probing: &str| {
+            let text = format!(
+                r#"{probing}
+                [listener.web]
+                address = "127.0.0.1:0"
+                [route.shop]
+                service = "shop"
+                [service.shop.stable]
+                version = "1"
+                endpoints = ["127.0.0.1:1"]"#
+            );
+            let settings = serinus_config::parse(&text, std::path::Path::new("s.toml")).unwrap();
+            ServiceProbes::of(&settings).unwrap().remove(0).plain
+        };
+        assert!(of("").is_some());
+        assert!(of("[probing]\nplain_requests = false").is_none());
     }
 
     #[test]

@@ -15,6 +15,8 @@ table! {
     ProbingFile {
         /// Rounds that go on at the same time at most. One too many is left out and counted.
         concurrency: Whole<1, 10000> = 100,
+        /// Routes that no probe asks for get plain GETs while a release is in doubt or has few users.
+        plain_requests: bool = true,
         /// Name of a secret: every request of a probe is signed with it.
         sign_with: SecretName,
         /// The browser that plays recordings.
@@ -40,6 +42,7 @@ impl ProbingFile {
         let path = |at: At<PathBuf>| surroundings.path(&at.value);
         Some(ProbingSettings {
             concurrency: self.concurrency?.value.0 as usize,
+            plain_requests: self.plain_requests?.value,
             sign_with: self.sign_with.map(|at| at.value.0),
             browser: BrowserSettings {
                 chromium: browser.chromium.map(path),
