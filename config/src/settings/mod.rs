@@ -7,19 +7,20 @@ mod route;
 mod service;
 mod telemetry;
 
-use crate::probe::ProbeDefinition;
 pub use listener::*;
 pub use pool::*;
 pub use probing::*;
 pub use route::*;
-use serinus_rollout::Plan;
 pub use service::*;
+pub use telemetry::*;
+
+use crate::probe::ProbeDefinition;
+use serinus_rollout::Plan;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-pub use telemetry::*;
 
 /// A whole, valid configuration file.
 #[derive(Debug, Clone)]
