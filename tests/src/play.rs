@@ -77,7 +77,14 @@ pub fn opened(family: &str, seed: u64, policy: RolloutPolicy) -> (Simulation, Wo
 /// A world of one family at 100 requests per second.
 pub fn busy_world(family: &str, seed: u64) -> World {
     let drawn = World::of_scenario(scenario(family), seed);
-    let shape = ServiceShape { requests_per_second: 100.0, ..drawn.service().clone() };
+    let mut shape = ServiceShape { requests_per_second: 100.0, ..drawn.service().clone() };
+    if shape.probes.is_empty() {
+        // Its stages begin without users: somebody has to look at it.
+        shape.probes = (0..shape.routes()).map(|route| vec![route]).collect();
+        let names = (0..shape.routes()).map(|n| format!("probe-{n}").into());
+        shape.probe_names = names.chain(shape.probe_names).collect();
+        shape.plain_routes.clear();
+    }
     World::with_service(shape, scenario(family), seed)
 }
 

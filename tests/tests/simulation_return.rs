@@ -97,7 +97,8 @@ fn from_a_small_canary_everybody_returns_at_once() {
 #[test]
 fn a_rollback_without_a_withdrawal_before_it_goes_in_steps_too() {
     let policy = RolloutPolicy { on_anomaly: OnAnomaly::Hold, ..alone(50.0) };
-    for seed in error_steps(0.03..0.25, 20) {
+    // A journey of three requests fails nearly three times as often as one: with more, this would be a dead canary.
+    for seed in error_steps(0.03..0.12, 20) {
         let simulation = undisturbed("error_step", seed, 900, policy.clone());
         assert_eq!(simulation.count("shop", RecordKind::Withdrawn), 0, "seed {seed}");
         assert_eq!(simulation.status("shop").phase, Phase::RolledBack, "seed {seed}");

@@ -74,7 +74,8 @@ impl Load {
             fade(&mut self.live.stable, stable.total(), stable.failures());
             fade(&mut self.live.canary, canary.total(), canary.failures());
         }
-        for round in &tick.probes {
+        // A plain round asks for many routes and fails with any of them: that is no share of requests.
+        for round in tick.probes.iter().filter(|round| !round.plain) {
             let failed = |outcome: Outcome| u64::from(outcome != Outcome::Ok);
             fade(&mut self.probes.stable, 1, failed(round.results.stable.outcome));
             fade(&mut self.probes.canary, 1, failed(round.results.canary.outcome));
