@@ -316,7 +316,16 @@ impl Shared {
                 None => return true,
             },
         };
-        if let Runs::Both(pair) = &runs {
+        // A route that answers no GET on either side (one of gRPC, say) is not failing.
+        let not_for_it = |pair: &Pair<ProbeRun>| {
+            plain
+                && [&pair.stable, &pair.canary]
+                    .iter()
+                    .all(|run| run.result().outcome != Outcome::Ok)
+        };
+        if let Runs::Both(pair) = &runs
+            && !not_for_it(pair)
+        {
             self.keep(
                 &aim,
                 ProbeRound {

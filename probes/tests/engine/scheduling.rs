@@ -152,6 +152,27 @@ async fn plain_requests_are_made_only_where_evidence_is_wanted_and_their_rounds_
 }
 
 #[tokio::test]
+async fn a_plain_round_that_fails_on_both_sides_says_nothing() {
+    let (stable, canary) = (Shop::broken().await, Shop::broken().await);
+    let (mut scheduler, mut rounds) = scheduler();
+    let service = |plain: Option<Arc<ProbeDefinition>>, probes| ServiceProbes {
+        plain,
+        ..checkout(pool("1", &[&stable.target]), Some(pool("2", &[&canary.target])), probes)
+    };
+    let failing = every("failing", 20, "/json");
+    scheduler.apply(&[service(Some(failing.clone()), Vec::new())], &secrets());
+    scheduler.urgency("checkout", Urgency::Suspicion);
+    next(&mut rounds).await;
+    next(&mut rounds).await;
+    assert_eq!(scheduler.drain("checkout"), []);
+    // Of a probe that somebody wrote it says that both fail.
+    scheduler.apply(&[service(None, vec![failing])], &secrets());
+    next(&mut rounds).await;
+    next(&mut rounds).await;
+    assert!(!scheduler.drain("checkout").is_empty());
+}
+
+#[tokio::test]
 async fn a_reload_restarts_changed_probes_alone_and_ends_removed_ones() {
     let stable = Shop::open().await;
     let (mut scheduler, mut rounds) = scheduler();
