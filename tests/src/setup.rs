@@ -15,7 +15,7 @@ pub struct Setup {
     pub shield: bool,
     /// Further lines of `[service.shop.rollout]`.
     pub rollout: &'static str,
-    /// Whether a probe buys something twice a second.
+    /// Whether a probe buys something twice a second; without it nothing synthetic is asked for at all.
     pub probe: bool,
     /// Version of the canary, and what the shop says it is.
     pub canary_version: &'static str,
@@ -111,6 +111,9 @@ shield = {shield}
         );
         if self.probe {
             text.push_str(PROBE);
+        } else {
+            // Nobody asks but users.
+            text.push_str("\n[probing]\nplain_requests = false\n");
         }
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}", self.more);
