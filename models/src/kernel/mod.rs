@@ -22,7 +22,7 @@ const ALTERNATIVES: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0];
 /// Shares of the stake on them, in proportion: the outermost seldom win.
 const WEIGHTS: [f64; ALTERNATIVES.len()] = [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5];
 /// Share of the stake that is played at once; the rest is spread over the horizon, for faults that come later.
-const AT_ONCE: f64 = 0.35;
+const AT_ONCE: f64 = 0.45;
 
 /// Capital of one alternative is cut off here: a cut can only lower the e-value.
 const MOST_CAPITAL: f64 = 1e60;

@@ -31,6 +31,9 @@ use std::time::Duration;
 /// count, too, that only probes see while users are off.
 const LAST_ANOMALY: u32 = 3;
 
+/// What an anomaly counts that users meet after another: it looked well without them, and fails with them.
+const MET_AGAIN: u32 = 2;
+
 /// From the second anomaly on users return only after the canary has looked well for so long (half
 /// of `withdraw_limit` if that is less): longer than the good half of a fault that comes and goes,
 /// so that its next bad phase meets probes.
@@ -143,9 +146,17 @@ pub(crate) fn weight_of(policy: &RolloutPolicy, stage: usize) -> Weight {
     policy.stages.get(stage).or(policy.stages.last()).map_or(Weight::ZERO, |stage| stage.weight)
 }
 
-/// How long the canary must look well before users return, or a hold ends.
+/// How long the canary must look well before users return, or a hold ends: as long as it did before it
+/// failed, since what grows until something breaks begins anew afterwards; at most half of `withdraw_limit`.
 pub(crate) fn doubt(state: &ServiceState, policy: &RolloutPolicy) -> Duration {
-    if state.anomalies < 2 { Duration::ZERO } else { DOUBTED.min(policy.withdraw_limit / 2) }
+    let went_well = |last: Timestamp| last.since(state.rollout_started);
+    let went_well = state.last_anomaly.map_or(Duration::ZERO, went_well);
+    let asked = match state.anomalies {
+        0 => Duration::ZERO,
+        1 => went_well,
+        _ => went_well.max(DOUBTED),
+    };
+    asked.min(policy.withdraw_limit / 2)
 }
 
 fn roll_back(state: &ServiceState, reason: Option<&'static str>, text: String) -> Change {
@@ -161,16 +172,21 @@ fn suspect(
     now: Timestamp,
     kind: RecordKind,
 ) -> Change {
-    let anomalies = state.anomalies + 1;
+    let met_again = kind == RecordKind::Withdrawn && state.anomalies > 0;
+    let anomalies = state.anomalies + if met_again { MET_AGAIN } else { 1 };
     let mut state = ServiceState { anomalies, last_anomaly: Some(now), ..state.clone() };
-    let before_users = kind == RecordKind::AnomalyDetected;
-    let text = match (anomalies >= LAST_ANOMALY, before_users) {
-        (false, false) => why(evaluation),
-        (_, false) => format!("anomaly number {anomalies} of this release: {}", why(evaluation)),
-        (_, true) => format!(
-            "anomaly number {anomalies} of this release, back before users were: {}",
-            why(evaluation)
-        ),
+    let why = why(evaluation);
+    let text = match kind {
+        RecordKind::Withdrawn if met_again => {
+            format!("it looked well while users were off, and fails again with them: {why}")
+        }
+        RecordKind::AnomalyDetected => {
+            format!("anomaly number {anomalies} of this release, back before users were: {why}")
+        }
+        _ if anomalies >= LAST_ANOMALY => {
+            format!("anomaly number {anomalies} of this release: {why}")
+        }
+        _ => why,
     };
     if anomalies >= LAST_ANOMALY {
         return roll_back(&state, Some("repeated"), text);

@@ -350,7 +350,7 @@ impl ServiceRollout {
         let clears = self.last.as_ref().is_some_and(|last| last.cleared);
         (off && clears && !asked.is_zero()).then(|| {
             let text = format!(
-                "anomaly number {}: the canary has to look well for {:.0} s before it gets users; one more is a rollback",
+                "anomaly number {}: users return when the canary has looked well for {:.0} s; if it then fails again with them, it is rolled back",
                 self.state.anomalies,
                 asked.as_secs_f64()
             );

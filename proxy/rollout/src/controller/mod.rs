@@ -4,13 +4,15 @@
 //! down in the same breath; what exposes users is written down first and published only when the
 //! journal has said that it is safe.
 
-use crate::heard::{Answer, Heard, Scheme};
-use crate::leave;
+mod adopt;
+mod journal;
+
+use crate::heard::Heard;
 use crate::load::Load;
 use crate::machine::{self, Change};
 use crate::message::{Command, CommandError, Input, Output, ServiceStatus, Ticket, Urgency};
-use crate::phase::{Phase, ServiceState};
-use crate::plan::{Plan, ServicePlan};
+use crate::phase::ServiceState;
+use crate::plan::Plan;
 use crate::record::{Record, RecordKind};
 use crate::service::{Finding, Pending, ServiceRollout};
 use serde_json::{Value, json};
@@ -18,10 +20,6 @@ use serinus_models::{Predictor, ServiceTick, Timestamp};
 use serinus_routing::{RouteTable, Weight};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Protective records kept for a journal that does not write; older ones give way, since each
-/// carries the whole state.
-const MAX_UNSAVED: usize = 256;
 
 /// All rollouts of one proxy. See the crate's documentation.
 #[derive(Debug, Clone)]
@@ -274,95 +272,6 @@ impl Controller {
         }
     }
 
-    fn durable(&mut self, now: Timestamp, ticket: Ticket) {
-        self.unacknowledged.remove(&ticket);
-        let Some(at) = self.waiting_for(ticket) else { return };
-        if let Some(Pending { mut change, .. }) = self.services[at].pending.take() {
-            // Told as it was written: by its state it is known to be the same record.
-            let record = self.record_of(now, at, &change);
-            // The hold counts from when users are there, not from when the disk was asked.
-            change.state.stage_started = now;
-            self.services[at].unwritable = false;
-            self.services[at].apply(now, &change);
-            self.publish_weights(&[at]);
-            self.outputs.push(Output::Notify(Box::new(record)));
-            self.tell_urgency(at);
-        }
-    }
-
-    fn not_durable(&mut self, ticket: Ticket) {
-        if let Some(record) = self.unacknowledged.remove(&ticket) {
-            if self.unsaved.len() >= MAX_UNSAVED {
-                self.unsaved.remove(0);
-            }
-            self.unsaved.push(record);
-        }
-        if let Some(at) = self.waiting_for(ticket) {
-            // It did not happen. The next look decides anew; a start is asked for again there too.
-            self.services[at].unwritable = true;
-            let pending = self.services[at].pending.take();
-            if let Some(Pending { change, .. }) = pending
-                && change.kind == RecordKind::RolloutStarted
-            {
-                self.services[at].unstarted = Some(change);
-            }
-        }
-    }
-
-    /// Writes again what could not be written: called at every tick, so about once a second.
-    fn retry_unsaved(&mut self, now: Timestamp) {
-        for record in std::mem::take(&mut self.unsaved) {
-            self.append(record);
-        }
-        for at in 0..self.services.len() {
-            if let Some(mut change) = self.services[at].unstarted.take() {
-                change.state.rollout_started = now;
-                change.state.stage_started = now;
-                self.change(now, at, change);
-            }
-        }
-    }
-
-    fn configure(&mut self, now: Timestamp, plan: Plan) {
-        let Plan { table, services, config_hash } = plan;
-        self.config_hash = config_hash;
-        self.table = table;
-        let mut before: BTreeMap<Arc<str>, ServiceRollout> = std::mem::take(&mut self.services)
-            .into_iter()
-            .map(|rollout| (rollout.plan.name.clone(), rollout))
-            .collect();
-        let mut changes = Vec::new();
-        for plan in services {
-            let rollout = match before.remove(&plan.name) {
-                Some(rollout) => rollout,
-                None => self.revive(now, &plan),
-            };
-            self.services.push(adopt(rollout, plan, now, &mut changes));
-        }
-        for (name, rollout) in before {
-            self.parked.insert(name, rollout.state);
-        }
-        let everyone: Vec<usize> = (0..self.services.len()).collect();
-        self.publish_weights(&everyone);
-        for (service, change) in changes {
-            if let Some(at) = self.position(&service) {
-                self.change(now, at, change);
-            }
-        }
-        for at in everyone {
-            self.tell_urgency(at);
-        }
-    }
-
-    /// A service that was not configured a moment ago, perhaps one with a past.
-    fn revive(&mut self, now: Timestamp, plan: &ServicePlan) -> ServiceRollout {
-        let state = self
-            .parked
-            .remove(&plan.name)
-            .unwrap_or_else(|| ServiceState::idle(plan.stable_version.clone(), now));
-        ServiceRollout::new(plan.clone(), state, now)
-    }
-
     fn publish_weights(&mut self, services: &[usize]) {
         let weights: Vec<_> = services
             .iter()
@@ -376,93 +285,10 @@ impl Controller {
         self.outputs.push(Output::Publish(self.table.clone()));
     }
 
-    /// Hands a record to the journal and to whoever listens.
-    fn write(&mut self, record: Record) {
-        self.outputs.push(Output::Notify(Box::new(record.clone())));
-        self.append(record);
-    }
-
-    fn append(&mut self, record: Record) {
-        let ticket = self.ticket();
-        self.unacknowledged.insert(ticket, record.clone());
-        self.ask(ticket, record);
-    }
-
-    /// Asks the disk to take a record.
-    fn ask(&mut self, ticket: Ticket, record: Record) {
-        if let Some(service) = &record.service {
-            self.asked.insert(ticket, (service.clone(), record.at, record.kind));
-        }
-        self.outputs.push(Output::Append { ticket, record: Box::new(record) });
-    }
-
-    fn answered(&mut self, ticket: Ticket, durable: bool) {
-        if let Some((service, at, kind)) = self.asked.remove(&ticket) {
-            if let Some(at) = self.position(&service) {
-                self.remember_unkept_load(at);
-            }
-            self.remember(Heard::Answered(Answer { service, at, kind, durable }));
-        }
-    }
-
-    fn scheme(&self) -> Scheme {
-        Scheme {
-            config_hash: self.config_hash.clone(),
-            services: self.services.iter().map(|rollout| rollout.plan.clone()).collect(),
-            model: self.predictor.as_ref().map(|predictor| predictor.id().to_owned()),
-        }
-    }
-
-    fn remember(&mut self, heard: Heard) {
-        self.heard.push(heard);
-    }
-
-    /// Remembers what a service carries, if looks that were not kept have changed it.
-    fn remember_unkept_load(&mut self, at: usize) {
-        if !self.services[at].load_is_kept {
-            self.remember_load(at);
-        }
-    }
-
-    /// Remembers what a service carries, so that a replay can begin here.
-    fn remember_load(&mut self, at: usize) {
-        let service = self.services[at].plan.name.clone();
-        let load = self.services[at].keep_load();
-        self.remember(Heard::Carried { service, load });
-    }
-
     /// Puts a service in the place where it was with this load.
     pub(crate) fn carry(&mut self, service: &str, load: &Load) {
         if let Some(at) = self.position(service) {
             self.services[at].carry(load.clone());
-        }
-    }
-
-    fn record_of(&self, now: Timestamp, at: usize, change: &Change) -> Record {
-        let mut record = self.blank(now, change.kind, at, change.text.clone());
-        record.state = Some(change.state.clone());
-        record.evaluation = self.services[at].last_evaluation().cloned();
-        if let Some(reason) = &change.reason {
-            record.details = json!({ "reason": reason });
-        }
-        if let Some(leaving) = &change.state.leaving {
-            record.details["step"] = json!(leaving.taken);
-            record.details["steps"] = json!(leaving.weights.len());
-            record.details["then"] = json!(leaving.then);
-        }
-        record
-    }
-
-    fn blank(&self, now: Timestamp, kind: RecordKind, at: usize, text: String) -> Record {
-        Record {
-            at: now,
-            kind,
-            service: Some(self.services[at].plan.name.clone()),
-            text,
-            state: None,
-            evaluation: None,
-            details: Value::Null,
-            config_hash: self.config_hash.clone(),
         }
     }
 
@@ -484,66 +310,10 @@ impl Controller {
         self.services.iter().position(|rollout| &*rollout.plan.name == service)
     }
 
-    fn waiting_for(&self, ticket: Ticket) -> Option<usize> {
-        let waits = |rollout: &ServiceRollout| {
-            rollout.pending.as_ref().is_some_and(|pending| pending.ticket == ticket)
-        };
-        self.services.iter().position(waits)
-    }
-
     /// What was heard comes before what follows from it.
     fn take_outputs(&mut self) -> Vec<Output> {
         let heard = std::mem::take(&mut self.heard).into_iter();
         let outputs = std::mem::take(&mut self.outputs);
         heard.map(|heard| Output::Remember(Box::new(heard))).chain(outputs).collect()
     }
-}
-
-/// Brings a rollout under a new plan; what that changes for users is pushed to `changes`.
-fn adopt(
-    mut rollout: ServiceRollout,
-    plan: ServicePlan,
-    now: Timestamp,
-    changes: &mut Vec<(Arc<str>, Change)>,
-) -> ServiceRollout {
-    // A change on its way was decided under the old configuration: the next look decides anew.
-    rollout.pending = None;
-    rollout.unstarted = None;
-    let Some(canary) = plan.canary_version.clone() else {
-        // A rollback is remembered while its canary is not configured: it may come back.
-        let decided = rollout.state.leaving.as_ref().filter(|to| to.then != RecordKind::Withdrawn);
-        if let Some(leaving) = decided {
-            changes.push((plan.name.clone(), leave::end(&rollout.state, leaving, now)));
-        } else if rollout.state.phase != Phase::RolledBack {
-            rollout.state = ServiceState::idle(plan.stable_version.clone(), now);
-        }
-        rollout.reconfigure(plan);
-        return rollout;
-    };
-    if rollout.state.canary_version.as_ref() != Some(&canary) {
-        let change = machine::start(&plan.stable_version, &canary, &plan.policy, now);
-        let idle = ServiceState::idle(plan.stable_version.clone(), now);
-        changes.push((plan.name.clone(), change));
-        return rollout.succeeded_by(plan, idle, now);
-    }
-    rollout.state.stable_version = plan.stable_version.clone();
-    if rollout.state.is_on_trial() {
-        rollout.state.stage = rollout.state.stage.min(plan.policy.stages.len().saturating_sub(1));
-        let asked = machine::weight_of(&plan.policy, rollout.state.stage);
-        let is_off = rollout.state.withdrawn_since.is_some() || rollout.state.leaving.is_some();
-        if !is_off && asked != rollout.state.weight {
-            let text = format!(
-                "stage {} of {} is now {asked} by the new configuration",
-                rollout.state.stage + 1,
-                plan.policy.stages.len()
-            );
-            // Fewer users at once, more only when it is written down.
-            let grows = asked > rollout.state.weight;
-            let kind = if grows { RecordKind::StageAdvanced } else { RecordKind::ConfigReloaded };
-            let state = ServiceState { weight: asked, ..rollout.state.clone() };
-            changes.push((plan.name.clone(), Change { kind, state, reason: None, text }));
-        }
-    }
-    rollout.reconfigure(plan);
-    rollout
 }
