@@ -8,18 +8,19 @@ use std::fs::{self, File};
 use std::io::Write;
 
 /// The first row of the file.
-pub const COLUMNS: &str = "seconds,rss_kib,pss_kib,descriptors,threads,journal_bytes,journal_ahead_bytes,cpu_seconds,begun,good,mishaps,load_average";
+pub const COLUMNS: &str = "seconds,rss_kib,pss_kib,descriptors,threads,journal_bytes,journal_ahead_bytes,cpu_seconds,begun,good,mishaps,load_average,anonymous_kib,huge_kib";
 
 /// Writes one row.
 ///
 /// # Errors
 /// The disk is full.
 pub fn write_sample(file: &mut File, at: f64, sample: &Sample, tally: &Tally) -> Result<()> {
-    let Sample { rss, pss, descriptors, threads, journal, journal_ahead, cpu } = sample;
+    let Sample { rss, pss, anonymous, huge, descriptors, threads, journal, journal_ahead, cpu } =
+        sample;
     let (begun, good, mishaps) = (tally.begun(), tally.good(), tally.mishaps().len());
     writeln!(
         file,
-        "{at:.1},{rss},{pss},{descriptors},{threads},{journal},{journal_ahead},{cpu:.2},{begun},{good},{mishaps},{}",
+        "{at:.1},{rss},{pss},{descriptors},{threads},{journal},{journal_ahead},{cpu:.2},{begun},{good},{mishaps},{},{anonymous},{huge}",
         load_average()
     )?;
     Ok(())
@@ -42,6 +43,8 @@ pub fn flatness(samples: &[(f64, Sample)]) -> Value {
     json!({
         "rss_kib": slope(|sample| sample.rss),
         "pss_kib": slope(|sample| sample.pss),
+        "anonymous_kib": slope(|sample| sample.anonymous),
+        "huge_kib": slope(|sample| sample.huge),
         "descriptors": slope(|sample| sample.descriptors),
         "threads": slope(|sample| sample.threads),
         "journal_bytes": slope(|sample| sample.journal),

@@ -150,6 +150,8 @@ impl AcmeFile {
                 key_file: surroundings.path(&file.value),
             }),
             (None, None) => None,
+            // One that is there, but wrong, was reported.
+            _ if !reader.faults.is_empty() => return None,
             (Some(id), None) => {
                 let help = "add eab_key_file = \"FILE\" with the key that belongs to it";
                 return reader.fault(&id.span, fault("the name of a key, but no key", help));
