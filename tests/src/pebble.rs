@@ -4,6 +4,7 @@ use crate::lab::DEADLINE;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use serinus::demo::free_port;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -48,6 +49,20 @@ impl Pebble {
     /// # Panics
     /// It does not start: `make setup-test` installs it.
     pub async fn start(http: SocketAddr, tls: SocketAddr, validity: Duration) -> Pebble {
+        Pebble::start_for(http, tls, validity, &[]).await
+    }
+
+    /// The same, for `customers` alone: the names of their keys, and the keys in base64url. Without
+    /// any, for everybody.
+    ///
+    /// # Panics
+    /// As [`Pebble::start`].
+    pub async fn start_for(
+        http: SocketAddr,
+        tls: SocketAddr,
+        validity: Duration,
+        customers: &[(&str, &str)],
+    ) -> Pebble {
         let folder = TempDir::new().expect("a temporary folder");
         let path = |name: &str| folder.path().join(name);
         // What its own server is verified by.
@@ -74,7 +89,8 @@ impl Pebble {
             "httpPort": http.port(),
             "tlsPort": tls.port(),
             "ocspResponderURL": "",
-            "externalAccountBindingRequired": false,
+            "externalAccountBindingRequired": !customers.is_empty(),
+            "externalAccountMACKeys": customers.iter().copied().collect::<BTreeMap<_, _>>(),
             "certificateValidityPeriod": validity.as_secs(),
         } });
         write("pebble.json", config.to_string());

@@ -226,3 +226,32 @@ async fn what_the_ca_saw_is_told() {
     );
     greet(tls, "a.test", &pebble.roots().await).await.expect_err("there is none");
 }
+
+#[tokio::test]
+async fn a_ca_that_serves_its_customers_alone_is_shown_whose_the_account_is() {
+    const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let (http, tls) = (local(), local());
+    let customers = [("kid-1", KEY)];
+    let pebble = Pebble::start_for(http, tls, Duration::from_secs(600), &customers).await;
+    let more = config(&pebble, http, tls, "tls-alpn-01", "\"a.test\"");
+    let mut lab = Lab::start(setup(more.clone())).await;
+    let asks = |one: &Value| one["why"].as_str().is_some_and(|why| why.contains("eab_key_id"));
+    until_name(&lab, "a.test", asks).await;
+    // With a wrong key, and with the right one, as it comes in a file.
+    let key_file = lab.folder.path().join("eab.key");
+    for (key, answer) in [("AAAA", "failure"), (KEY, "certificate")] {
+        std::fs::write(&key_file, format!("{key}==\n")).unwrap();
+        let with = format!("[acme]\neab_key_id = \"kid-1\"\neab_key_file = {key_file:?}\n");
+        let event = lab.reload(|setup| setup.more = more.replace("[acme]\n", &with)).await;
+        assert_eq!(event["kind"], "config_reloaded", "{event:#}");
+        let (code, output, errors) =
+            command(&["renew", "a.test", "--config", lab.config().to_str().unwrap()]).await;
+        assert_eq!(code, 0, "{output}{errors}");
+        if answer == "failure" {
+            let refused = |one: &Value| !asks(one) && one["why"] != "it was not finished";
+            until_name(&lab, "a.test", refused).await;
+        }
+    }
+    let roots = pebble.roots().await;
+    until_issued(&lab, tls, "a.test", &roots, b"").await;
+}

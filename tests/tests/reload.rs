@@ -72,6 +72,80 @@ async fn a_thousand_reloads_under_load_lose_no_request() {
     assert_eq!(tally.all().failures, 0, "{:?}", tally.mishaps());
 }
 
+/// What is on the metrics page of this name.
+async fn series(lab: &Lab, name: &str) -> Vec<String> {
+    let (_, page) = lab.metrics().await;
+    page.lines()
+        .filter(|line| !line.starts_with('#') && line.contains(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Threads and descriptors of the proxy.
+fn held(lab: &Lab) -> (usize, usize) {
+    let count = |what| {
+        std::fs::read_dir(format!("/proc/{}/{what}", lab.proxy.pid().unwrap())).unwrap().count()
+    };
+    (count("task"), count("fd"))
+}
+
+#[tokio::test]
+async fn what_is_configured_no_more_leaves_nothing_behind() {
+    const ROUNDS: usize = 30;
+    let mut lab = Lab::start(Setup::default()).await;
+    lab.until("at 10%", |status| status["weight"] == 10.0).await;
+    let before = held(&lab);
+    for number in 0..ROUNDS {
+        let (stable, canary) = (lab.stable.address, lab.canary.address);
+        let event = lab
+            .reload(|setup| {
+                setup.canary_version = format!("gone-{number}").leak();
+                setup.more = format!(
+                    r#"
+[route.gone-{number}]
+path_prefix = "/gone-{number}"
+service = "gone-{number}"
+[service.gone-{number}.stable]
+version = "1"
+endpoints = ["{stable}"]
+[service.gone-{number}.canary]
+version = "2"
+endpoints = ["{canary}"]
+[service.gone-{number}.health]
+path = "/"
+interval = "100ms"
+[probe.gone-{number}]
+service = "gone-{number}"
+interval = "100ms"
+[[probe.gone-{number}.step]]
+get = "/"
+"#
+                );
+            })
+            .await;
+        assert_eq!(event["kind"], "config_reloaded", "{event:#}");
+        let name = format!("gone-{number}\"");
+        let deadline = Instant::now() + DEADLINE;
+        let is_probe = |line: &String| line.starts_with("serinus_probe_runs_total");
+        while !series(&lab, &name).await.iter().any(is_probe) {
+            assert!(Instant::now() < deadline, "nothing is probed\n{}", lab.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let event = lab
+        .reload(|setup| {
+            setup.canary_version = "1.9.0";
+            setup.more.clear();
+        })
+        .await;
+    assert_eq!(event["kind"], "config_reloaded", "{event:#}");
+    assert_eq!(series(&lab, "gone-").await, Vec::<String>::new());
+    let after = held(&lab);
+    println!("threads and descriptors: {before:?} before, {after:?} after {ROUNDS} rounds");
+    // Each may come and go by itself; one for each round may not stay.
+    assert!(after.0 < before.0 + ROUNDS / 2 && after.1 < before.1 + ROUNDS, "{before:?} {after:?}");
+}
+
 #[tokio::test]
 async fn a_new_endpoint_is_used_after_a_reload_and_the_old_one_is_left() {
     let mut lab = Lab::start(Setup { probe: false, ..Setup::default() }).await;

@@ -10,13 +10,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use serinus_benches::process::free_address;
 use serinus_benches::soak::account::Books;
-use serinus_benches::soak::endpoint::{Endpoint, serve};
+use serinus_benches::soak::endpoint::{Endpoint, serve_if_asked};
 use serinus_benches::soak::load::Load;
 use serinus_benches::soak::subject::{Sample, Subject};
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Reloads between two samples.
@@ -26,10 +26,8 @@ const BETWEEN_UPGRADES: Duration = Duration::from_secs(1);
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, address, name, slots, folder] = words.as_slice()
-        && command == "endpoint"
-    {
-        return serve(address.parse()?, name, Path::new(slots), Path::new(folder));
+    if let Some(served) = serve_if_asked(&words) {
+        return served;
     }
     let arguments = Arguments::read(words)?;
     fs::create_dir_all(&arguments.record)?;

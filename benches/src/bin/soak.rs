@@ -12,13 +12,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use serinus_benches::process::free_address;
 use serinus_benches::soak::account::{Books, Whose, judge};
-use serinus_benches::soak::endpoint::{Endpoint, Fault, Kill, serve};
+use serinus_benches::soak::configuration::configuration;
+use serinus_benches::soak::endpoint::{Endpoint, Fault, Kill, serve_if_asked};
 use serinus_benches::soak::load::{Load, Mishap, Tally};
-use serinus_benches::soak::subject::{Sample, Subject};
+use serinus_benches::soak::samples::{COLUMNS, flatness, load_average, median, write_sample};
+use serinus_benches::soak::subject::Subject;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -36,10 +37,8 @@ const STABLE: usize = 3;
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, address, name, slots, folder] = words.as_slice()
-        && command == "endpoint"
-    {
-        return serve(address.parse()?, name, Path::new(slots), Path::new(folder));
+    if let Some(served) = serve_if_asked(&words) {
+        return served;
     }
     let arguments = Arguments::read(words)?;
     fs::create_dir_all(&arguments.record)?;
@@ -114,7 +113,7 @@ impl Soak {
             endpoint.start()?;
         }
         let (web, admin) = (free_address()?, free_address()?);
-        let config = config(0, web, admin, &stable, &canary, None);
+        let config = configuration(0, web, admin, &stable, &canary, None);
         let subject = Subject::start(&arguments.serinus, folder, (web, admin), &config)?;
         let events = File::create(arguments.record.join("events.jsonl"))?;
         let (folder, calibration) = (folder.to_owned(), Value::Null);
@@ -181,10 +180,7 @@ impl Soak {
     fn run(mut self) -> Result<()> {
         let load = Load::start(self.subject.web, self.arguments.users, Some(self.rate), 2)?;
         let mut samples = File::create(self.arguments.record.join("samples.csv"))?;
-        writeln!(
-            samples,
-            "seconds,rss_kib,pss_kib,descriptors,threads,journal_bytes,journal_ahead_bytes,cpu_seconds,begun,good,mishaps,load_average"
-        )?;
+        writeln!(samples, "{COLUMNS}")?;
         let began = Instant::now();
         let (mut next_sample, mut next_reload, mut next_kill) =
             (0.0, RELOAD_EVERY, KILL_EVERY / 2.0);
@@ -246,7 +242,7 @@ impl Soak {
                 }
                 let version = release.as_ref().map(|release| release.version.clone());
                 let web = self.subject.web;
-                let next = config(
+                let next = configuration(
                     reloads,
                     web,
                     self.admin,
@@ -421,125 +417,4 @@ impl Soak {
         let since = |kill: &Kill| mishap.sent.checked_duration_since(kill.gone);
         self.kills.iter().filter_map(since).min().filter(|t| t.as_secs() < 1).unwrap_or_default()
     }
-}
-
-/// Number `number` differs from the one before in balance, weights, routes, headers and timeouts.
-fn config(
-    number: u64,
-    web: SocketAddr,
-    admin: SocketAddr,
-    stable: &[Endpoint],
-    canary: &[Endpoint],
-    version: Option<&str>,
-) -> String {
-    let weighted = |(at, endpoint): (usize, &Endpoint)| {
-        let weight = if number % 3 == at as u64 { 2 } else { 1 };
-        format!("{{ address = \"{}\", weight = {weight} }}", endpoint.address)
-    };
-    let list = stable.iter().enumerate().map(weighted).collect::<Vec<_>>().join(", ");
-    let method = ["round_robin", "least_connections", "power_of_two"][(number % 3) as usize];
-    let mut text = format!(
-        r#"
-[server]
-state_dir = "state"
-threads = 1
-[admin]
-listen = "{admin}"
-[listener.web]
-address = "{web}"
-[route.all]
-service = "shop"
-[route.all.response_headers]
-set = {{ x-configuration = "{number}" }}
-[service.shop.stable]
-version = "1"
-endpoints = [{list}]
-[service.shop.balance]
-method = "{method}"
-[service.shop.retry]
-attempts = 2
-[service.shop.ejection]
-time = "2s"
-[service.shop.health]
-path = "/item/0"
-interval = "1s"
-timeout = "{}ms"
-[service.shop.timeouts]
-read = "{}s"
-[probe.home]
-service = "shop"
-interval = "1s"
-[[probe.home.step]]
-get = "/item/0"
-expect = {{ status = 200 }}
-"#,
-        900 + number % 7,
-        8 + number % 3
-    );
-    if number % 2 == 1 {
-        text += "[route.extra]\npath_prefix = \"/extra\"\nservice = \"shop\"\n";
-    }
-    if let Some(version) = version {
-        let list = canary.iter().map(|endpoint| format!("\"{}\"", endpoint.address));
-        let list = list.collect::<Vec<_>>().join(", ");
-        // Writing to a String does not fail.
-        let _ = write!(
-            text,
-            r#"
-[service.shop.canary]
-version = "{version}"
-endpoints = [{list}]
-[service.shop.rollout]
-stages = [{{ weight = 0, hold = "3s" }}, {{ weight = 5, hold = "5s" }}, {{ weight = 10, hold = "1h" }}]
-sticky = {{ header = "x-user-id" }}
-label_window = ["5s", "15s"]
-"#
-        );
-    }
-    text
-}
-
-fn write_sample(file: &mut File, at: f64, sample: &Sample, tally: &Tally) -> Result<()> {
-    let Sample { rss, pss, descriptors, threads, journal, journal_ahead, cpu } = sample;
-    let (begun, good, mishaps) = (tally.begun(), tally.good(), tally.mishaps().len());
-    writeln!(
-        file,
-        "{at:.1},{rss},{pss},{descriptors},{threads},{journal},{journal_ahead},{cpu:.2},{begun},{good},{mishaps},{}",
-        load_average()
-    )?;
-    Ok(())
-}
-
-/// Over the last half: the least squares slope per hour beside the mean.
-fn flatness(samples: &[(f64, Sample)]) -> Value {
-    let half = samples.get(samples.len() / 2..).unwrap_or_default();
-    let slope = |value: fn(&Sample) -> u64| {
-        let n = half.len() as f64;
-        let mean_at = half.iter().map(|(at, _)| at).sum::<f64>() / n;
-        let mean = half.iter().map(|(_, sample)| value(sample) as f64).sum::<f64>() / n;
-        let covariance: f64 =
-            half.iter().map(|(at, s)| (at - mean_at) * (value(s) as f64 - mean)).sum();
-        let variance: f64 = half.iter().map(|(at, _)| (at - mean_at).powi(2)).sum();
-        let most = half.iter().map(|(_, sample)| value(sample)).max();
-        let per_hour = covariance / variance * 3_600.0;
-        json!({ "mean": mean, "most": most, "slope_per_hour": per_hour, "per_hour_of_mean": per_hour / mean })
-    };
-    json!({
-        "rss_kib": slope(|sample| sample.rss),
-        "pss_kib": slope(|sample| sample.pss),
-        "descriptors": slope(|sample| sample.descriptors),
-        "threads": slope(|sample| sample.threads),
-        "journal_bytes": slope(|sample| sample.journal),
-        "journal_ahead_bytes": slope(|sample| sample.journal_ahead),
-    })
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().unwrap_or("?").to_owned()
 }

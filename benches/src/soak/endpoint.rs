@@ -46,11 +46,25 @@ struct Desk {
     fault: AtomicU8,
 }
 
+/// Serves, if the command line is that of an endpoint: the bench starts itself anew for each
+/// ([`Endpoint::start`]).
+pub fn serve_if_asked(words: &[String]) -> Option<Result<()>> {
+    match words {
+        [command, address, name, slots, folder] if command == "endpoint" => {
+            let address = address.parse().map_err(anyhow::Error::from);
+            let served =
+                address.and_then(|at| serve(at, name, Path::new(slots), Path::new(folder)));
+            Some(served)
+        }
+        _ => None,
+    }
+}
+
 /// Serves until it is killed, or the bench that started it has gone (its standard input ends).
 ///
 /// # Errors
 /// The address is taken or the folder cannot be written to.
-pub fn serve(address: SocketAddr, name: &str, slots: &Path, folder: &Path) -> Result<()> {
+fn serve(address: SocketAddr, name: &str, slots: &Path, folder: &Path) -> Result<()> {
     std::thread::spawn(|| {
         // Nothing is ever sent; an error is an end as well.
         let _ = std::io::stdin().read(&mut [0]);

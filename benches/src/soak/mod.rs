@@ -6,6 +6,8 @@
 //! (`account`); the proxy (`subject`) is the binary that is shipped.
 
 pub mod account;
+pub mod configuration;
 pub mod endpoint;
 pub mod load;
+pub mod samples;
 pub mod subject;

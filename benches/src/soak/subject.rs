@@ -32,6 +32,10 @@ pub struct Sample {
     pub rss: u64,
     /// Its share of what is resident, in KiB.
     pub pss: u64,
+    /// Of what is resident, what no file stands behind, in KiB.
+    pub anonymous: u64,
+    /// ... and of that, what the kernel has made huge pages of, half used or not.
+    pub huge: u64,
     /// Open descriptors.
     pub descriptors: u64,
     /// Threads.
@@ -158,7 +162,7 @@ impl Subject {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
         };
-        let status = read("status")?;
+        let (status, pages) = (read("status")?, read("smaps_rollup")?);
         let stat = read("stat")?;
         let fields: Vec<&str> =
             stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
@@ -168,7 +172,9 @@ impl Subject {
         };
         Ok(Sample {
             rss: number(&status, "VmRSS:"),
-            pss: number(&read("smaps_rollup")?, "Pss:"),
+            pss: number(&pages, "Pss:"),
+            anonymous: number(&pages, "Anonymous:"),
+            huge: number(&pages, "AnonHugePages:"),
             descriptors: fs::read_dir(format!("/proc/{}/fd", self.pid))?.count() as u64,
             threads: number(&status, "Threads:"),
             journal: size("journal.sqlite"),

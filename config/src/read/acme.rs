@@ -3,7 +3,7 @@
 use crate::net::{HostPattern, WebUrl};
 use crate::read::Surroundings;
 use crate::reader::{At, Fault, Reader, Span, Text, fault};
-use crate::settings::{AcmeChallenge, AcmeSettings, ListenerSettings};
+use crate::settings::{AcmeChallenge, AcmeSettings, ExternalAccount, ListenerSettings};
 use crate::suggest::choose;
 use crate::table::table;
 use serde_json::{Value as Json, json};
@@ -24,6 +24,28 @@ table! {
         /// How the CA sees that a name is yours: "tls-alpn-01" on the TLS listener that has the name
         /// (port 443 from outside), "http-01" on a listener without TLS (port 80 from outside).
         challenge: AcmeChallenge = "tls-alpn-01",
+        /// The name of the key by which the CA knows its customer (external account binding), where it asks
+        /// for one: ZeroSSL, Google.
+        eab_key_id: KeyId,
+        /// Path of the file with that key, base64url, as the CA gave it.
+        eab_key_file: PathBuf,
+    }
+}
+
+/// A key identifier of a CA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyId(String);
+
+impl Text for KeyId {
+    const WHAT: &'static str = "the name of a key";
+    const EXAMPLE: &'static str = "\"kid-1\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(KeyId(text.to_owned()));
+        }
+        let help = "write it as the CA shows it, without spaces";
+        Err(fault(format!("\"{}\" is no name of a key", text.escape_debug()), help))
     }
 }
 
@@ -122,7 +144,25 @@ impl AcmeFile {
             let message = format!("\"{}\" would be asked without TLS", directory.value.0);
             return reader.fault(&directory.span, fault(message, help));
         }
+        let external_account = match (self.eab_key_id, self.eab_key_file) {
+            (Some(id), Some(file)) => Some(ExternalAccount {
+                key_id: id.value.0,
+                key_file: surroundings.path(&file.value),
+            }),
+            (None, None) => None,
+            // One that is there, but wrong, was reported.
+            _ if !reader.faults.is_empty() => return None,
+            (Some(id), None) => {
+                let help = "add eab_key_file = \"FILE\" with the key that belongs to it";
+                return reader.fault(&id.span, fault("the name of a key, but no key", help));
+            }
+            (None, Some(file)) => {
+                let help = "add eab_key_id = \"...\", as the CA shows it beside the key";
+                return reader.fault(&file.span, fault("a key without its name", help));
+            }
+        };
         Some(AcmeSettings {
+            external_account,
             directory: directory.value.0,
             email: self.email.map(|email| email.value.0),
             authorities: self.ca.map(|ca| surroundings.path(&ca.value)),

@@ -49,6 +49,17 @@ pub struct AcmeSettings {
     pub authorities: Option<PathBuf>,
     /// How the CA sees whose a name is.
     pub challenge: AcmeChallenge,
+    /// How the CA knows its customer (RFC 8555, 7.3.4); none where anybody may have an account.
+    pub external_account: Option<ExternalAccount>,
+}
+
+/// What a CA has given to its customer, for the account to be bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalAccount {
+    /// The name of the key.
+    pub key_id: String,
+    /// The file with the key, base64url.
+    pub key_file: PathBuf,
 }
 
 /// How a CA sees whose a name is.

@@ -65,6 +65,50 @@ s.toml:2:13: "ca.internal/dir" is not a URL over http or https
 }
 
 #[test]
+fn an_external_account_has_a_name_and_a_key() {
+    check(
+        r##"
+[acme]
+accept_terms = true
+eab_key_id = "kid-1"
+"##,
+        r##"
+s.toml:3:14: the name of a key, but no key
+  3 | eab_key_id = "kid-1"
+    |              ^^^^^^^
+    = help: add eab_key_file = "FILE" with the key that belongs to it
+"##,
+    );
+    check(
+        r##"
+[acme]
+accept_terms = true
+eab_key_file = "eab.key"
+"##,
+        r##"
+s.toml:3:16: a key without its name
+  3 | eab_key_file = "eab.key"
+    |                ^^^^^^^^^
+    = help: add eab_key_id = "...", as the CA shows it beside the key
+"##,
+    );
+    check(
+        r##"
+[acme]
+accept_terms = true
+eab_key_id = "kid 1"
+eab_key_file = "eab.key"
+"##,
+        r##"
+s.toml:3:14: "kid 1" is no name of a key
+  3 | eab_key_id = "kid 1"
+    |              ^^^^^^^
+    = help: write it as the CA shows it, without spaces
+"##,
+    );
+}
+
+#[test]
 fn names_are_those_that_a_ca_can_see() {
     check(
         r##"

@@ -1,13 +1,18 @@
 //! What is wrong with a file, as its author sees it.
 
+mod captures;
 mod endpoints;
 mod guard;
+mod hosts;
 mod intake;
 mod issued;
 mod network;
 mod probes;
+mod resources;
 mod routes;
+mod steps;
 mod syntax;
+mod tls;
 mod values;
 
 use serinus_config::parse;

@@ -2,7 +2,7 @@
 
 use crate::fit::{TrainingRow, quality};
 use crate::predictor::Predictor;
-use crate::pretrain::{Episode, episodes};
+use crate::pretrain::{Episode, Look, played};
 use crate::world::seeds::Purpose;
 
 /// The first seed, among those for tuning; `simulate` begins at 0.
@@ -19,23 +19,23 @@ pub struct Frozen {
 }
 
 impl Frozen {
-    /// Plays the releases: some seconds.
+    /// Plays the releases: some seconds. In a proxy: so one at a time, its looks forgotten before the next.
     pub fn play() -> Frozen {
-        Frozen::of(&episodes(Purpose::Tune.seed(FIRST), RELEASES))
+        Frozen::of(played(Purpose::Tune.seed(FIRST), RELEASES))
     }
 
     /// Of episodes that were played.
-    pub fn of(episodes: &[Episode]) -> Frozen {
-        let rows_of = |episode: &Episode| {
+    pub fn of(episodes: impl IntoIterator<Item = Episode>) -> Frozen {
+        let rows_of = |episode: Episode| {
             let looks = AGES.iter().filter_map(|age| episode.at(*age));
-            let row = |look: &crate::pretrain::Look| TrainingRow {
+            let row = |look: &Look| TrainingRow {
                 deployment: episode.seed,
                 features: look.features.clone(),
                 sustained: episode.sustained(),
             };
             looks.map(row).collect::<Vec<_>>()
         };
-        Frozen { rows: episodes.iter().flat_map(rows_of).collect() }
+        Frozen { rows: episodes.into_iter().flat_map(rows_of).collect() }
     }
 
     #[cfg(test)]

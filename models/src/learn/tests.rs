@@ -15,7 +15,7 @@ static PRIOR: LazyLock<Arc<Predictor>> =
 
 /// No scenario at all: whatever is asked of it, it has nothing to say.
 fn silent() -> Frozen {
-    Frozen::of(&[])
+    Frozen::of([])
 }
 
 /// One lesson an hour, of a release of its own. `turn` changes the label that the world gave.

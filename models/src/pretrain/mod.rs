@@ -54,6 +54,11 @@ impl Episode {
 
 /// Plays `count` releases of the mix, their seeds beginning with `first`; those that raise no alarm are left out.
 pub fn episodes(first: u64, count: u64) -> Vec<Episode> {
+    played(first, count).collect()
+}
+
+/// The same, one after the other: all of them together are some tens of megabytes.
+pub fn played(first: u64, count: u64) -> impl Iterator<Item = Episode> {
     let played = (first..first + count).map(|seed| {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let scenario = scenario(&mut rng);
@@ -67,7 +72,7 @@ pub fn episodes(first: u64, count: u64) -> Vec<Episode> {
         let (scenario, truth) = (scenario.name(), world.truth());
         Episode { scenario, truth, seed, looks: play(world, age, hasty) }
     });
-    played.filter(|episode| !episode.looks.is_empty()).collect()
+    played.filter(|episode| !episode.looks.is_empty())
 }
 
 /// One of the mix, by the scenarios' shares. A release that is dead from the start is the commonest bad

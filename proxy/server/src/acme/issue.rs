@@ -4,14 +4,17 @@ use super::challenges::{Answer, Challenges, Shown};
 use super::store::{SavedAccount, Store};
 use crate::outbound::Outbound;
 use anyhow::{Context, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use instant_acme::{
     Account, AccountBuilder, AuthorizationStatus, BodyWrapper, BytesResponse, ChallengeType, Error,
-    HttpClient, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+    ExternalAccountKey, HttpClient, Identifier, NewAccount, NewOrder, Order, OrderStatus,
+    RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
-use serinus_config::{AcmeChallenge, AcmeSettings};
+use serinus_config::{AcmeChallenge, AcmeSettings, ExternalAccount};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +28,9 @@ const VALIDATION: Duration = Duration::from_secs(60);
 
 /// What the CA says of an account that it does not know (any more).
 const UNKNOWN_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+
+/// ... of one that it would make for a customer of its own.
+const EXTERNAL_ACCOUNT: &str = "urn:ietf:params:acme:error:externalAccountRequired";
 
 /// A private key and the chain that was issued for it, PEM.
 pub(super) struct Issued {
@@ -108,7 +114,14 @@ impl Attempt<'_> {
             only_return_existing: false,
         };
         let directory = self.settings.directory.clone();
-        let (account, credentials) = self.builder()?.create(&account, directory, None).await?;
+        let customer = self.settings.external_account.as_ref().map(customer).transpose()?;
+        let created = self.builder()?.create(&account, directory, customer.as_ref()).await;
+        let (account, credentials) = match created {
+            Err(error) if asks_who_we_are(&error) => bail!(
+                "{error}: it makes accounts for its customers alone; put what it gave you into acme.eab_key_id and acme.eab_key_file"
+            ),
+            created => created?,
+        };
         self.store
             .keep_account(&SavedAccount { email: self.settings.email.clone(), credentials })?;
         Ok(account)
@@ -159,6 +172,23 @@ impl Attempt<'_> {
 
 async fn order(account: &Account, name: &str) -> Result<Order, Error> {
     account.new_order(&NewOrder::new(&[Identifier::Dns(name.to_owned())])).await
+}
+
+/// By what the CA knows its customer. The file is read when it is needed, and that is once.
+fn customer(known: &ExternalAccount) -> anyhow::Result<ExternalAccountKey> {
+    let file = &known.key_file;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read acme.eab_key_file {}", file.display()))?;
+    let key = URL_SAFE_NO_PAD.decode(text.trim().trim_end_matches('='));
+    let key = key.ok().filter(|key| !key.is_empty());
+    let key = key.with_context(|| {
+        format!("acme.eab_key_file {} holds no key in base64url", file.display())
+    })?;
+    Ok(ExternalAccountKey::new(known.key_id.clone(), &key))
+}
+
+fn asks_who_we_are(error: &Error) -> bool {
+    matches!(error, Error::Api(problem) if problem.r#type.as_deref() == Some(EXTERNAL_ACCOUNT))
 }
 
 fn is_unknown(error: &Error) -> bool {

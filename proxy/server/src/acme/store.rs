@@ -139,6 +139,7 @@ mod tests {
             email: None,
             authorities: None,
             challenge: AcmeChallenge::Http,
+            external_account: None,
         }
     }
 

@@ -62,7 +62,13 @@ impl Source {
         let directory = self.directory()?;
         if self.state_dir.is_none() {
             match of_proxy() {
-                Err(error) if error.is::<Unreachable>() && directory.is_some() => {}
+                Err(error) if error.is::<Unreachable>() => {
+                    if directory.is_none() {
+                        bail!(
+                            "{error}; without a proxy, name its state directory: --state-dir DIRECTORY"
+                        );
+                    }
+                }
                 result => return result,
             }
         }

@@ -27,9 +27,17 @@ use clap::{Parser, Subcommand};
 use serinus_rollout::Command as Order;
 use std::process::ExitCode;
 
+/// What to type first.
+const NEXT: &str = "\
+To see it:             serinus demo
+To begin:              serinus check --config serinus.toml, then serinus run --config serinus.toml
+Something is wrong:    serinus status, then serinus history and serinus explain ID
+Take a release back:   serinus abort SERVICE
+Load another file:     serinus check --config FILE, then kill -HUP PID (or systemctl reload serinus)";
+
 /// Layer-7 edge proxy with canary routing, synthetic users and predictive rollback.
 #[derive(Debug, Parser)]
-#[command(name = "serinus", version, arg_required_else_help = true)]
+#[command(name = "serinus", version, arg_required_else_help = true, after_help = NEXT)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,7 +55,7 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Where every rollout stands, and why.
     Status(operate::StatusArguments),
-    /// The same, live.
+    /// Where every rollout stands, live.
     Watch(watch::WatchArguments),
     /// Give everybody the canary now.
     Promote(operate::OperateArguments),

@@ -19,6 +19,7 @@ pub(crate) struct Parts {
     pub(crate) data_path: DataPath,
     pub(super) scheduler: Scheduler,
     pub(super) resources: ResourceReader,
+    metrics: ProbeMetrics,
     /// Who asks CAs for certificates.
     pub(super) acme: Agent,
     /// Where probes run: away from the judgement, which must not lengthen what they measure.
@@ -50,15 +51,16 @@ impl Parts {
             hear(round, &heard);
             log_failures(round);
         };
-        let traffic = data_path.clone();
+        let (traffic, requests) = (data_path.clone(), metrics.clone());
         let mut parts = Parts {
             acme: Agent::new(data_path.clone(), acme),
             data_path,
             scheduler: Scheduler::new(fastrand::u64(..), Arc::new(hook)),
             resources: ResourceReader::new(
-                Arc::new(move |service| answered(&traffic, &metrics, service)),
+                Arc::new(move |service| answered(&traffic, &requests, service)),
                 loads,
             ),
+            metrics,
             probing,
         };
         parts.probe(Aims::of(settings)?, inputs);
@@ -74,6 +76,7 @@ impl Parts {
         for remark in inputs.recordings.remarks() {
             tracing::warn!(target: "serinus::probe", "{remark}");
         }
+        self.metrics.keep(&aims.probes);
         self.scheduler.apply(&aims.probes, inputs);
         self.resources.apply(&aims.resources);
     }

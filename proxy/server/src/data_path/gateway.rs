@@ -2,29 +2,26 @@
 
 use super::admission::{Turned, admit};
 use super::connection::Connection;
-use super::endpoints::Unavailable;
 use super::guard::Compression;
 use super::recorder::Ending;
 use super::rejection::Reason;
-use super::request::{Request, Routed, is_idempotent};
+use super::request::Request;
 use super::screening::{drop_underscores, screen};
 use super::traces::{self, Trace};
 use super::worker::Worker;
-use super::{access, answer, attribution, forwarding, identity, origin, rewriting};
-use async_trait::async_trait;
-use attribution::Fault;
-use bytes::Bytes;
-use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+use super::{
+    access, answer, attribution, forwarding, identity, origin, patience, recovery, rewriting,
 };
-use http::{HeaderMap, Method, StatusCode, Version};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use serinus_config::Underscores;
-use serinus_routing::Variant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -32,13 +29,6 @@ use std::time::{Duration, Instant};
 /// Attempts of one request at most: one and a stale connection, another endpoint and five retries, of
 /// the canary and of stable. What is tried again is decided below, one by one.
 pub(super) const ATTEMPTS: usize = 16;
-/// A client that uploads more slowly than this, in bytes per second on the whole, is not waited for.
-const SLOWEST_UPLOAD: u64 = 8 * 1024;
-/// A request whose time is over waits so long for its last attempt.
-const SHORTEST_WAIT: Duration = Duration::from_millis(1);
-/// How long an upload of unknown length may take.
-const OPEN_UPLOAD: Duration = Duration::from_secs(600);
-
 /// The hooks of one thread.
 pub(crate) struct Gateway {
     pub(crate) worker: Arc<Worker>,
@@ -131,7 +121,7 @@ impl ProxyHttp for Gateway {
             let placed = pool.place(self.worker.shard, tried, key, timeouts.connect).await;
             let chosen = match placed {
                 Ok(chosen) => chosen,
-                Err(why) if self.is_unavailable(session, request, why) => continue,
+                Err(why) if recovery::after_no_endpoint(session, request, why) => continue,
                 Err(_) => {
                     let mut error = Error::new_up(ErrorType::HTTPStatus(503));
                     error.set_retry(false);
@@ -150,17 +140,8 @@ impl ProxyHttp for Gateway {
             peer.group_key = pool.key << 1 | u64::from(routed.stale_connection);
             peer.options.connection_timeout = Some(timeouts.connect);
             peer.options.total_connection_timeout = Some(timeouts.connect);
-            let mut read = if goes_on_for_long(session, routed) {
-                timeouts.stream_idle
-            } else {
-                let read = timeouts.attempt.map_or(timeouts.read, |most| most.min(timeouts.read));
-                let pause = request.connection.as_ref().map(|it| it.terms.body_timeout);
-                read + upload_allowance(session, routed, pause)
-            };
-            if let Some(left) = routed.time_left(routed.attempt.since) {
-                read = read.min(left.max(SHORTEST_WAIT));
-            }
-            peer.options.read_timeout = Some(read);
+            let pause = request.connection.as_ref().map(|it| it.terms.body_timeout);
+            peer.options.read_timeout = Some(patience::read_timeout(session, routed, pause));
             peer.options.write_timeout = Some(timeouts.write);
             peer.options.idle_timeout = Some(timeouts.idle);
             let (since, uploading) = (routed.attempt.since, routed.uploading);
@@ -176,33 +157,9 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         _peer: &HttpPeer,
         request: &mut Request,
-        mut error: Box<Error>,
+        error: Box<Error>,
     ) -> Box<Error> {
-        error.set_retry(false);
-        let now = Instant::now();
-        let repeatable = !session.as_ref().retry_buffer_truncated();
-        let Fault::Variant(ending) = attribution::fault(&error, false) else { return error };
-        request.settle(ending, now, 0);
-        let Some(routed) = &mut request.routed else { return error };
-        routed.connect_failures += 1;
-        let method = &session.req_header().method;
-        let may_repeat = !routed.sent || (repeatable && is_idempotent(method));
-        let others = routed.setup().pool(routed.variant).has_others();
-        if may_repeat && others && routed.connect_failures == 1 {
-            let variant = routed.variant;
-            request.try_again(variant, now);
-            error.set_retry(true);
-        } else if routed.may_be_shielded(method, repeatable) && routed.spend_retry(now) {
-            shield(request, now);
-            error.set_retry(true);
-        } else if routed.may_be_retried(method, repeatable, status_of(&error, false), now)
-            && routed.spend_own_retry(now)
-        {
-            let variant = routed.variant;
-            request.try_again(variant, now);
-            error.set_retry(true);
-        }
-        error
+        recovery::after_no_connection(session, request, error)
     }
 
     async fn upstream_request_filter(
@@ -305,22 +262,7 @@ impl ProxyHttp for Gateway {
         if !status.is_server_error() {
             return Ok(());
         }
-        let repeatable = !session.as_ref().retry_buffer_truncated();
-        let method = &session.req_header().method;
-        let Some(routed) = &mut request.routed else { return Ok(()) };
-        if routed.may_be_shielded(method, repeatable) && routed.spend_retry(now) {
-            shield(request, now);
-        } else if routed.may_be_retried(method, repeatable, status.as_u16(), now)
-            && routed.spend_own_retry(now)
-        {
-            let variant = routed.variant;
-            request.try_again(variant, now);
-        } else {
-            return Ok(());
-        }
-        let mut error = Error::new_up(ErrorType::HTTPStatus(status.as_u16()));
-        error.set_retry(true);
-        Err(error)
+        recovery::after_status(session, request, status, now)
     }
 
     fn upstream_response_body_filter(
@@ -427,50 +369,11 @@ impl ProxyHttp for Gateway {
         &self,
         _peer: &HttpPeer,
         session: &mut Session,
-        mut error: Box<Error>,
+        error: Box<Error>,
         request: &mut Request,
         reused: bool,
     ) -> Box<Error> {
-        let for_reused = matches!(error.retry, RetryType::ReusedOnly);
-        let shielding = matches!(error.retry, RetryType::Decided(true));
-        error.set_retry(shielding); // decided by upstream_response_filter
-        if shielding {
-            return error;
-        }
-        let now = Instant::now();
-        let begun = has_begun(session);
-        let repeatable = !begun && !session.as_ref().retry_buffer_truncated();
-        let Some(routed) = &mut request.routed else { return error };
-        let Fault::Variant(ending) = attribution::fault(&error, routed.uploading) else {
-            routed.attempt.settled = true;
-            return error;
-        };
-        let method = &session.req_header().method;
-        let stale = reused && !begun && (for_reused || error.etype() == &ErrorType::WriteError);
-        if stale && !routed.stale_connection && repeatable && is_idempotent(method) {
-            // The upstream closed a connection that it had kept: nobody's fault, once.
-            routed.stale_connection = true;
-            let variant = routed.variant;
-            request.try_again(variant, now);
-            error.set_retry(true);
-            return error;
-        }
-        let shielded =
-            repeatable && routed.may_be_shielded(method, repeatable) && routed.spend_retry(now);
-        let retried = !shielded
-            && routed.may_be_retried(method, repeatable, status_of(&error, routed.uploading), now)
-            && repeatable
-            && routed.spend_own_retry(now);
-        request.settle(ending, now, 0);
-        if shielded {
-            shield(request, now);
-            error.set_retry(true);
-        } else if retried && let Some(routed) = &request.routed {
-            let variant = routed.variant;
-            request.try_again(variant, now);
-            error.set_retry(true);
-        }
-        error
+        recovery::after_failure(session, request, error, reused)
     }
 
     async fn fail_to_proxy(
@@ -487,7 +390,7 @@ impl ProxyHttp for Gateway {
             request.reject(reason);
         }
         let mut told = 0;
-        if let Some(status) = status.filter(|_| !has_begun(session)) {
+        if let Some(status) = status.filter(|_| !recovery::has_begun(session)) {
             session.set_keepalive(None);
             if answer::give(session, status).await.is_ok() {
                 told = status;
@@ -530,82 +433,6 @@ async fn reject(session: &mut Session, request: &mut Request, reason: Reason) ->
     request.reject(reason);
     answer::give(session, reason.status()).await?;
     Ok(true)
-}
-
-impl Gateway {
-    /// What becomes of a request whose variant has nobody to ask: true if stable is asked instead.
-    fn is_unavailable(&self, session: &Session, request: &mut Request, why: Unavailable) -> bool {
-        let now = Instant::now();
-        let Some(routed) = &request.routed else { return false };
-        let shielded =
-            routed.may_be_shielded(&session.req_header().method, true) && routed.spend_retry(now);
-        if why != Unavailable::Unresolved {
-            routed.setup().counters.count_refused(routed.variant);
-        }
-        match why {
-            // No name of this variant could ever be resolved.
-            Unavailable::Unresolved => request.settle(Ending::ConnectError, now, 0),
-            // More was asked than it may get: nobody's fault. What it has keeps being watched.
-            Unavailable::Full => request.forgive(),
-            // Nothing that it had ended in all that time: it is slow.
-            Unavailable::WaitedInVain => request.settle(Ending::Timeout, now, 0),
-        }
-        if shielded {
-            shield(request, now);
-        }
-        shielded
-    }
-}
-
-/// The status that the client would get for `error`; 0 where nobody is left to answer.
-fn status_of(error: &Error, uploading: bool) -> u16 {
-    attribution::status(error, uploading).unwrap_or(0)
-}
-
-/// Lets stable answer for the canary, whose failure has been counted.
-fn shield(request: &mut Request, now: Instant) {
-    if let Some(routed) = &mut request.routed {
-        routed.recorder_of(Variant::Canary).shielded();
-        routed.shielded = true;
-        routed.connect_failures = 0;
-        routed.stale_connection = false;
-    }
-    request.try_again(Variant::Stable, now);
-}
-
-/// Whether the client has seen any of the final answer.
-fn has_begun(session: &Session) -> bool {
-    session.response_written().is_some_and(|header| {
-        !header.status.is_informational() || header.status == StatusCode::SWITCHING_PROTOCOLS
-    })
-}
-
-/// Whether what follows may be silent for long: a WebSocket, an event stream, a gRPC call.
-fn goes_on_for_long(session: &Session, routed: &Routed) -> bool {
-    let header = session.req_header();
-    let says = |name, kind: &[u8]| {
-        let values = header.headers.get_all(name).iter();
-        values.into_iter().any(|value| memchr::memmem::find(value.as_bytes(), kind).is_some())
-    };
-    session.is_upgrade_req()
-        || (header.method == Method::GET && says(ACCEPT, b"text/event-stream"))
-        || (routed.has_body && says(CONTENT_TYPE, b"application/grpc"))
-}
-
-/// What an upload may take on top of the read timeout: a slow client is not a slow variant. To an
-/// HTTP/1 endpoint the timeout begins anew with each piece of the upload, so that only a `pause` of
-/// the client has to fit in; to an HTTP/2 endpoint it runs from the request's header on.
-fn upload_allowance(session: &Session, routed: &Routed, pause: Option<Duration>) -> Duration {
-    if !routed.has_body {
-        return Duration::ZERO;
-    }
-    let length = session.req_header().headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.trim().parse::<u64>().ok());
-    let whole = length.map_or(OPEN_UPLOAD, |bytes| Duration::from_secs(bytes / SLOWEST_UPLOAD));
-    match pause {
-        Some(pause) if !routed.setup().pool(routed.variant).upstream.is_http2() => whole.min(pause),
-        _ => whole,
-    }
 }
 
 /// How a gRPC call ended, where it says so: after its body, or in the header of an answer without one.

@@ -10,6 +10,7 @@ mod attribution;
 mod certificates;
 mod connection;
 mod crowd;
+mod drains;
 mod endpoints;
 mod flights;
 mod forwarding;
@@ -23,9 +24,12 @@ mod mirror;
 mod networks;
 mod origin;
 mod paths;
+mod patience;
 mod pem;
 mod proxy_header;
+mod readings;
 pub mod recorder;
+mod recovery;
 mod rejection;
 mod repeats;
 mod request;
@@ -43,7 +47,9 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use drains::DrainError;
 pub use endpoints::{EndpointState, EndpointStatus};
+pub use readings::{RouteTotals, ServiceTotals};
 pub use rejection::Reason;
 pub use serve::ServingHandle;
 
@@ -55,11 +61,11 @@ use connection::Limits;
 use endpoints::Pool;
 use listener_tls::ListenerTls;
 pub(crate) use pem::authorities;
-use recorder::{Recorder, Totals};
+use recorder::Recorder;
 use serinus_config::{AcmeSettings, ListenerSettings, Settings};
 use serinus_models::{LiveSample, Pair, Sample};
 use serinus_probes::orca::LoadReports;
-use serinus_routing::{RouteTable, Variant};
+use serinus_routing::RouteTable;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,48 +79,6 @@ const FLUSH: Duration = Duration::from_secs(2);
 
 /// Turns true (or loses its sender) when the proxy shall end.
 pub type ShutdownRx = watch::Receiver<bool>;
-
-/// Cumulative counts of one variant on one route, for the metrics page.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RouteTotals {
-    /// The route's name.
-    pub route: Arc<str>,
-    /// The service it leads to.
-    pub service: Arc<str>,
-    /// Which variant answered.
-    pub variant: Variant,
-    /// The counts.
-    pub totals: Totals,
-}
-
-/// Cumulative counts of one variant of a service, for the metrics page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceTotals {
-    /// The service's name.
-    pub service: Arc<str>,
-    /// Which variant.
-    pub variant: Variant,
-    /// Requests asked of another endpoint of the variant.
-    pub retries: u64,
-    /// Requests turned away because every endpoint was full.
-    pub refused: u64,
-    /// Too few endpoints are well, so all are asked.
-    pub panic: bool,
-}
-
-/// Why an endpoint was not drained.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DrainError {
-    /// And the services that there are.
-    #[error("there is no service '{0}'")]
-    UnknownService(String, String),
-    /// And the endpoints that there are.
-    #[error("there is no endpoint '{0}'")]
-    UnknownEndpoint(String, String),
-    /// All others of its variant are drained.
-    #[error("{0} is the last endpoint of its variant that is not drained")]
-    NobodyLeft(String),
-}
 
 /// The data path; cloning gives another handle to the same one.
 #[derive(Debug, Clone)]
@@ -261,20 +225,6 @@ impl DataPath {
             .sum()
     }
 
-    /// Everything ever counted, by route and variant.
-    pub fn totals(&self) -> Vec<RouteTotals> {
-        let setup = self.0.setup();
-        let recorders = setup.recorders.iter().flat_map(|pair| [&pair.stable, &pair.canary]);
-        recorders
-            .map(|recorder| RouteTotals {
-                route: Arc::clone(&recorder.route),
-                service: Arc::clone(&recorder.service),
-                variant: recorder.variant,
-                totals: recorder.totals(),
-            })
-            .collect()
-    }
-
     /// What CAs are shown.
     pub(crate) fn challenges(&self) -> &Arc<Challenges> {
         &self.0.challenges
@@ -287,12 +237,6 @@ impl DataPath {
         }
     }
 
-    /// Spans that the collector took, and those that were lost; none where there is no collector.
-    pub(crate) fn spans(&self) -> Option<(u64, u64)> {
-        let setup = self.0.setup();
-        setup.exporter.as_ref().map(|_| setup.spans.read())
-    }
-
     /// Sends what there is of traces, now that the last request is answered.
     pub(crate) fn flush_traces(&self) {
         let exporter = self.0.setup().exporter.clone();
@@ -301,85 +245,9 @@ impl DataPath {
         }
     }
 
-    /// When the certificates of all listeners end.
-    pub fn certificates(&self) -> Vec<CertificateExpiry> {
-        self.0.expiries()
-    }
-
-    /// Requests that the proxy itself turned away, by reason.
-    pub fn rejections(&self) -> Vec<(Reason, u64)> {
-        let of =
-            |reason: Reason| self.0.workers.iter().map(|worker| worker.rejections.of(reason)).sum();
-        Reason::ALL.iter().map(|reason| (*reason, of(*reason))).collect()
-    }
-
     /// Where the load that answers tell of is gathered.
     pub fn loads(&self) -> LoadReports {
         self.0.setup().loads.clone()
-    }
-
-    /// Every endpoint of every service, in the order of the configuration.
-    pub fn endpoints(&self) -> Vec<(Arc<str>, Vec<EndpointStatus>)> {
-        let setup = Arc::clone(&self.0.setup());
-        let now = Instant::now();
-        let of = |service: &view::ServiceSetup| {
-            let variants = Variant::ALL.into_iter().zip(service.pools());
-            let status = variants.flat_map(|(variant, pool)| pool.status(variant, now)).collect();
-            (Arc::clone(&service.name), status)
-        };
-        setup.services.iter().map(of).collect()
-    }
-
-    /// What happened to requests besides their answers, by service and variant.
-    pub fn service_totals(&self) -> Vec<ServiceTotals> {
-        let setup = Arc::clone(&self.0.setup());
-        let of = |service: &view::ServiceSetup| {
-            let variants = Variant::ALL.into_iter().zip(service.pools());
-            let totals = variants.map(|(variant, pool)| {
-                let (retries, refused) = service.counters.read(variant);
-                let (service, panic) = (Arc::clone(&service.name), pool.is_in_panic());
-                ServiceTotals { service, variant, retries, refused, panic }
-            });
-            totals.collect::<Vec<_>>()
-        };
-        setup.services.iter().flat_map(of).collect()
-    }
-
-    /// Takes an endpoint out of a service (or lets it come back): it gets no new request, those that
-    /// it has end as they began. It stays so over reloads, until a restart. `address` is `host:port`
-    /// as configured, or an address that the name leads to.
-    ///
-    /// # Errors
-    /// There is none of that name, or nobody would be left.
-    pub fn drain_endpoint(
-        &self,
-        service: &str,
-        address: &str,
-        draining: bool,
-    ) -> Result<(), DrainError> {
-        let setup = Arc::clone(&self.0.setup());
-        let Some(found) = setup.services.iter().find(|known| *known.name == *service) else {
-            let known: Vec<&str> = setup.services.iter().map(|known| &*known.name).collect();
-            return Err(DrainError::UnknownService(service.to_owned(), known.join(", ")));
-        };
-        if draining && found.pools().any(|pool| pool.needs(address)) {
-            return Err(DrainError::NobodyLeft(address.to_owned()));
-        }
-        let now = Instant::now();
-        let found_it = found.pools().map(|pool| pool.drain(address, draining, now));
-        if !found_it.fold(false, |any, it| any | it) {
-            let known = found.pools().flat_map(|pool| pool.names().iter()).map(|name| &**name);
-            let known: Vec<&str> = known.collect();
-            return Err(DrainError::UnknownEndpoint(address.to_owned(), known.join(", ")));
-        }
-        tracing::info!(service, endpoint = address, draining, "asked for by an operator");
-        Ok(())
-    }
-
-    /// Clients ever sent elsewhere, by route.
-    pub fn redirects(&self) -> Vec<(Arc<str>, u64)> {
-        let setup = self.0.setup();
-        setup.redirects.iter().map(|tally| (Arc::clone(&tally.route), tally.read())).collect()
     }
 
     /// Copies requests to the canaries of the services that are `judged`, as far as they are to be mirrored,
@@ -390,16 +258,6 @@ impl DataPath {
                 mirror.open(judged(&service.name));
             }
         }
-    }
-
-    /// By service that is mirrored: copies that its canary answered, and those left out or in vain.
-    pub fn mirrored(&self) -> Vec<(Arc<str>, u64, u64)> {
-        let setup = self.0.setup();
-        let of = |service: &view::ServiceSetup| {
-            let (answered, left_out) = service.mirror.as_ref()?.read();
-            Some((Arc::clone(&service.name), answered, left_out))
-        };
-        setup.services.iter().filter_map(of).collect()
     }
 
     /// Requests whose answer is not finished.

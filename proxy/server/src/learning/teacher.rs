@@ -2,7 +2,7 @@
 //! compared, fits a new challenger when it is time, and tells the control loop what came of it.
 //!
 //! It is nobody's neighbour: the lowest priority, one core, bounded memory (the latest 5 000 labels), and
-//! it can be cancelled. A panic ends a round, not the thread.
+//! it can be cancelled. Each round has a thread of its own: a panic ends the round, not the next one.
 
 use super::lessons::Lessons;
 use super::news::News;
@@ -11,7 +11,6 @@ use crate::control::journal::Reader;
 use serinus_models::fit::FitError;
 use serinus_models::learn::{Frozen, Roster, Standing, doubted, train};
 use serinus_models::{Predictor, Timestamp};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -59,12 +58,9 @@ impl Teacher {
         let cancelled = Arc::new(AtomicBool::new(false));
         let desk =
             Desk { state_dir, roster, frozen: OnceLock::new(), cancelled: cancelled.clone() };
-        std::thread::Builder::new().name("learning".into()).spawn(move || {
-            if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-                tracing::warn!(%error, "learning runs at the usual priority");
-            }
-            desk.run(&woken, tell);
-        })?;
+        std::thread::Builder::new()
+            .name("learning".into())
+            .spawn(move || desk.run(&woken, tell))?;
         Ok(Teacher { wake, cancelled })
     }
 
@@ -93,8 +89,7 @@ struct Desk {
 impl Desk {
     fn run(mut self, woken: &Receiver<()>, tell: impl Fn(Vec<News>, Report)) {
         loop {
-            let round = catch_unwind(AssertUnwindSafe(|| self.round(now())));
-            let (news, report) = match round {
+            let (news, report) = match self.round_apart() {
                 Ok(Ok(round)) => round,
                 Ok(Err(error)) => trouble(format!("nothing is learned: {error:#}")),
                 // The panic itself was logged by the panic hook.
@@ -112,6 +107,24 @@ impl Desk {
                 return;
             }
         }
+    }
+
+    /// One round on a thread that ends with it: what a fit took of memory stays with an idle thread in
+    /// the allocator, and rounds are hours apart.
+    fn round_apart(&mut self) -> std::thread::Result<anyhow::Result<(Vec<News>, Report)>> {
+        std::thread::scope(|scope| {
+            let round = std::thread::Builder::new().name("learning".into());
+            let round = round.spawn_scoped(scope, || {
+                if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                    tracing::warn!(%error, "learning runs at the usual priority");
+                }
+                self.round(now())
+            });
+            match round {
+                Ok(round) => round.join(),
+                Err(error) => Ok(Err(error.into())),
+            }
+        })
     }
 
     /// One round. What it changes is on the disk before it is told.

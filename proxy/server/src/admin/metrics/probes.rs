@@ -1,9 +1,10 @@
 //! Counters that probes keep: they run tens of times a second at most, so the usual vectors do.
 
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use serinus_models::Pair;
-use serinus_probes::{Answered, Round, Runs};
-use std::collections::BTreeMap;
+use serinus_probes::{Answered, Round, Runs, ServiceProbes};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Upper bounds of the phases, in seconds.
@@ -12,15 +13,22 @@ const BOUNDS: [f64; 12] =
 /// Upper bounds of the lateness of rounds, in seconds.
 const LAG_BOUNDS: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 
-/// What probes did since the start.
+/// What probes did since the start: those that are configured, and no others.
 #[derive(Debug, Clone)]
 pub(crate) struct ProbeMetrics {
     runs: IntCounterVec,
     durations: HistogramVec,
     left_out: IntCounterVec,
     lag: Histogram,
+    /// Held while series are added or removed.
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    probes: BTreeSet<Arc<str>>,
     /// Requests sent by probes, by service.
-    requests: Arc<Mutex<BTreeMap<Arc<str>, Pair<Answered>>>>,
+    requests: BTreeMap<Arc<str>, Pair<Answered>>,
 }
 
 impl ProbeMetrics {
@@ -52,7 +60,7 @@ impl ProbeMetrics {
                 )
                 .buckets(LAG_BOUNDS.to_vec()),
             )?,
-            requests: Arc::default(),
+            known: Arc::default(),
         })
     }
 
@@ -63,8 +71,26 @@ impl ProbeMetrics {
         registry.register(Box::new(self.lag.clone()))
     }
 
+    /// Counts these from now on. What else was counted leaves the page: names come and go with
+    /// configurations, and would add up.
+    pub(crate) fn keep(&self, services: &[ServiceProbes]) {
+        let probes =
+            services.iter().flat_map(|service| service.probes.iter().chain(&service.plain));
+        let mut known = self.lock();
+        known.probes = probes.map(|probe| probe.name.clone()).collect();
+        known.requests.retain(|name, _| services.iter().any(|service| service.service == *name));
+        let stays = |probe: &str| known.probes.contains(probe);
+        remove(&self.runs, stays);
+        remove(&self.durations, stays);
+        remove(&self.left_out, stays);
+    }
+
     /// Counts a finished round.
     pub(crate) fn record(&self, round: &Round) {
+        let mut known = self.lock();
+        if !known.probes.contains(&round.probe) {
+            return; // its last one, while it was taken away
+        }
         self.lag.observe(round.lag.as_secs_f64());
         for (reason, number) in [("overrun", round.left_out), ("crowded", round.crowded_out)] {
             if number > 0 {
@@ -88,8 +114,7 @@ impl ProbeMetrics {
             let (answered, bytes) = run.steps.iter().fold((0, 0), |(requests, bytes), step| {
                 (requests + u64::from(step.requests), bytes + step.bytes)
             });
-            let mut requests = self.lock();
-            let pair = requests.entry(round.service.clone()).or_default();
+            let pair = known.requests.entry(round.service.clone()).or_default();
             let variant = match variant {
                 "canary" => &mut pair.canary,
                 _ => &mut pair.stable,
@@ -101,10 +126,24 @@ impl ProbeMetrics {
 
     /// Requests that probes sent to both variants of a service since the start.
     pub(crate) fn requests(&self, service: &str) -> Pair<Answered> {
-        self.lock().get(service).copied().unwrap_or_default()
+        self.lock().requests.get(service).copied().unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Pair<Answered>>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes the series of probes that do not stay.
+fn remove<T: MetricVecBuilder>(all: &MetricVec<T>, stays: impl Fn(&str) -> bool) {
+    for family in all.collect() {
+        for metric in family.get_metric() {
+            let labels: HashMap<&str, &str> =
+                metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+            if !labels.get("probe").is_some_and(|probe| stays(probe)) {
+                // It was there a moment ago, under the same lock.
+                let _ = all.remove(&labels);
+            }
+        }
     }
 }

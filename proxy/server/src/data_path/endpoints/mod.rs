@@ -104,6 +104,10 @@ impl Pool {
         let endpoints: Box<[_]> = names.iter().map(endpoint).collect();
         let same =
             before.iter().find(|pool| *pool.names == **names && pool.upstream.is_like(&upstream));
+        // What was said of the same endpoints before a reload is not said again after it.
+        let panic = before
+            .iter()
+            .any(|pool| pool.is_in_panic() && pool.names.iter().any(|name| names.contains(name)));
         let simple = rules.balance.method == Balance::RoundRobin
             && rules.ejection.is_none()
             && rules.limits.max_connections.is_none()
@@ -120,7 +124,7 @@ impl Pool {
             rules,
             plain: literal.filter(|_| simple),
             altered: AtomicBool::new(false),
-            line_up: ArcSwap::from_pointee(LineUp::new(Vec::new(), false)),
+            line_up: ArcSwap::from_pointee(LineUp::new(Vec::new(), panic)),
             assembled: Mutex::new(0),
             restless: AtomicBool::new(false),
             // Threads start at different endpoints, so that few requests are spread as well.
@@ -344,10 +348,17 @@ impl Pool {
             .collect();
         let before = self.line_up.load().panic;
         if eligible.panic != before && !members.is_empty() {
-            let (service, asked) = (&*self.service, members.len());
+            let (service, asked, endpoints) = (&*self.service, members.len(), &self.names);
             match eligible.panic {
-                true => tracing::warn!(service, asked, "too few endpoints are well: all are asked"),
-                false => tracing::info!(service, asked, "enough endpoints are well again"),
+                true => tracing::warn!(
+                    service,
+                    asked,
+                    ?endpoints,
+                    "too few endpoints are well: all are asked"
+                ),
+                false => {
+                    tracing::info!(service, asked, ?endpoints, "enough endpoints are well again");
+                }
             }
         }
         let growing = all.iter().any(|(.., share)| *share < 1.0);

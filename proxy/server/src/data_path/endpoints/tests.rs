@@ -228,3 +228,37 @@ async fn a_name_is_resolved_off_the_path_and_kept_when_it_cannot_be() {
     let found = ask(&pool, None).address;
     assert!(found.ip().is_loopback() && found.port() == 7, "{found}");
 }
+
+/// Messages that are logged while `doing`.
+fn logged(doing: impl FnOnce()) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let writer = file.reopen().unwrap();
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(std::sync::Mutex::new(writer)).with_ansi(false);
+    tracing::subscriber::with_default(subscriber.finish(), doing);
+    std::fs::read_to_string(file.path()).unwrap()
+}
+
+#[test]
+fn that_too_few_are_well_is_said_once_however_often_the_configuration_is_read() {
+    const TOO_FEW: &str = "too few endpoints are well";
+    const ENOUGH: &str = "enough endpoints are well again";
+    let (now, names) = (Instant::now(), ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
+    let said = logged(|| {
+        let mut pool = pool_with(&names, &[1, 1, 1], ejecting(), &[]);
+        for port in [1, 2] {
+            (0..3).for_each(|_| end(&pool, port, Ending::ServerError, now));
+        }
+        for weight in 2..5 {
+            pool = pool_with(&names, &[1, 1, weight], ejecting(), &[&pool]);
+            assert!(pool.is_in_panic());
+        }
+        // Others of the same service are news.
+        let other = pool_with(&["127.0.0.1:4"], &[1], ejecting(), &[&pool]);
+        assert!(!other.is_in_panic());
+        pool.tend(now + 11 * SECOND);
+        assert!(!pool.is_in_panic());
+    });
+    assert_eq!((said.matches(TOO_FEW).count(), said.matches(ENOUGH).count()), (1, 1), "{said}");
+    assert!(said.contains("127.0.0.1:2"), "which ones: {said}");
+}

@@ -16,6 +16,7 @@ mod protocols;
 mod routing;
 mod rules;
 mod shield;
+mod stalls;
 mod tls;
 mod upstream;
 

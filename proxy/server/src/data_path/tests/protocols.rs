@@ -226,6 +226,18 @@ async fn a_websocket_and_an_event_stream_may_be_silent_for_longer_than_other_ans
     client.say("GET / HTTP/1.1\r\nhost: shop.test\r\naccept: text/event-stream\r\n\r\n").await;
     client.until("data: 1\n\n").await;
     endpoint.await.unwrap();
+
+    // A question that is answered bit by bit, as language models do.
+    let (_running, mut client, endpoint) = between_with(impatient, async |mut wire, _| {
+        wire.say("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 0\n\n").await;
+        tokio::time::sleep(3 * READ).await; // the silence under test
+        wire.say("data: 1\n\n").await;
+    })
+    .await;
+    client.say("POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 2\r\n").await;
+    client.say("accept: application/json, text/event-stream\r\n\r\n{}").await;
+    client.until("data: 1\n\n").await;
+    endpoint.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,7 +29,7 @@ fn learned(labels: u64) -> Arc<Predictor> {
             }
         })
         .collect();
-    let (prior, frozen) = (prior(), Frozen::of(&[]));
+    let (prior, frozen) = (prior(), Frozen::of([]));
     Arc::new(train(&lessons, (&prior, &prior), &frozen, 1, &mut |_| true).unwrap())
 }
 
