@@ -109,7 +109,8 @@ fn what_is_missing_is_named() {
     );
     assert_eq!(page.link("#x").unwrap_err(), "expected a link at `#x`, got <div id=\"x\">");
     assert_eq!(page.submit("#x", &[]).unwrap_err(), "expected a form at `#x`, got <div id=\"x\">");
-    let text = |selector, attribute| text_of(&Html::parse_document(&page.html), selector, attribute);
+    let text =
+        |selector, attribute| text_of(&Html::parse_document(&page.html), selector, attribute);
     assert_eq!(
         text("#x", Some("href")).unwrap_err(),
         "expected attribute `href` at `#x`, got <div id=\"x\">"

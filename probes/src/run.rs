@@ -122,9 +122,7 @@ pub async fn try_probe(
     match (&definition.browser, &context.stage) {
         (None, _) => Ok(run_probe(definition, target, context).await),
         // Boxed: a run without a browser need not carry what one with a browser takes.
-        (Some(_), Some(stage)) => {
-            Box::pin(browser::play(definition, target, context, stage)).await
-        }
+        (Some(_), Some(stage)) => Box::pin(browser::play(definition, target, context, stage)).await,
         (Some(_), None) => Err(NotRun("its recording was not read".to_owned())),
     }
 }

@@ -39,7 +39,7 @@ USER_PATHS = {"site": "/admin/login/", "api": "/products/3", "pages": "/"}
 # CPU per request is compared where both variants serve the same kind of requests: at weight 0 that is while stable
 # serves probes alone. The slower form has users beside it, so that its time alone tells.
 FAULTS = [
-    ("broken login", "site", "login", True, 120, "failed in", ("login", "status 302, got 200")),
+    ("broken login", "site", "login", True, 120, "canary failed|failed in", ("login", "status 302, got 200")),
     ("wrong price in a 200 body", "api", "price", True, 120, "probe cart failed in", ("cart", "")),
     ("missing CSS element", "pages", "element", True, 120, "probe slides failed in", ("slides", "css `div.reveal")),
     ("JSON field renamed", "api", "field", True, 120, "probe cart failed in", ("cart", r"json `\$\.name`.* got none")),
@@ -144,7 +144,7 @@ class Lab:
         config = self.run / "serinus.toml"
         config.write_text(self.configuration(upstreams))
         command = [self.serinus, "run", "--config", config]
-        self.start_process("serinus", command, env=SECRETS)
+        self.start_process("serinus", command, env={**SECRETS, "RUST_LOG": "info,serinus::probe=debug"})
         wait_until("serinus", 20, lambda: reachable(f"http://127.0.0.1:{self.admin}/ready"))
 
     def start_process(self, name, command, **options):
@@ -248,6 +248,12 @@ interval = "5s"
         found = re.search(r"step \d+ `.*", shown)
         return found[0] if found else None
 
+    def failures(self):
+        """What failed runs said, from the log."""
+        lines = [json.loads(line) for line in (self.run / "serinus.log").read_text().splitlines() if line[0] == "{"]
+        said = [line for line in lines if line.get("target") == "serinus::probe"]
+        return [f"{line['timestamp']} {line.get('variant')}: {line['message']}" for line in said]
+
     def status(self, service):
         return json.loads(get(f"http://127.0.0.1:{self.admin}/api/v1/services/{service}")[1])
 
@@ -316,13 +322,14 @@ def stay_green(work, serinus, seconds):
         for key, number in answer.items():
             users[key] = users.get(key, 0) + number
     good = not bad and set(users) <= {"stable"} and len(runs) == 2 * len(JOURNEYS)
-    return {
+    result = {
         "name": f"green for {seconds} s on both variants",
         "good": good,
         "runs": {" ".join(key): number for key, number in sorted(runs.items())},
         "users": users,
         "verdicts": verdicts,
     }
+    return result if good else {**result, "failures": lab.failures()}
 
 
 def catch(work, serinus, scenario):

@@ -48,7 +48,6 @@ fn cases() -> BTreeMap<String, Case> {
     toml::from_str(include_str!("kinds.toml")).unwrap_or_else(|why| panic!("kinds.toml: {why}"))
 }
 
-
 /// Keys that say where to look and not what for.
 const PLACES: [&str; 5] = ["path", "selector", "name", "attribute", "of"];
 
