@@ -1,7 +1,7 @@
 //! Keeping parts of an answer for later steps.
 
 use crate::cookies::Jar;
-use crate::page::Page;
+use crate::page::text_of;
 use crate::received::Received;
 use serde_json::Value;
 use serinus_config::Capture;
@@ -14,7 +14,6 @@ use serinus_config::Capture;
 pub(crate) fn capture(
     capture: &Capture,
     received: &Received<'_>,
-    page: &Page,
     jar: &Jar,
 ) -> Result<Value, String> {
     match capture {
@@ -45,7 +44,7 @@ pub(crate) fn capture(
             })
         }
         Capture::Css { selector, attribute } => {
-            page.text(selector, attribute.as_deref()).map(Value::from)
+            text_of(received.document(), selector, attribute.as_deref()).map(Value::from)
         }
     }
 }

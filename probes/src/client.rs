@@ -110,7 +110,8 @@ impl<'a> Client<'a> {
                 }
             }
         }
-        let mut sender = self.connect(progress).await?;
+        // Boxed: connecting takes most of the room, and a run is made once a second and more.
+        let mut sender = Box::pin(self.connect(progress)).await?;
         progress.watch.enter(Phase::Processing);
         match sender.try_send(request).await {
             Ok(response) => self.receive(sender, response, progress).await,

@@ -174,17 +174,16 @@ impl<'a> Journey<'a> {
         };
         let phases = progress.watch.phases();
         let received = Received::new(&answer, phases, &self.context.secrets);
-        let page = Page { url: outgoing.url, html: received.text().into_owned() };
         expect::check(&step.expect, &received, &templates).map_err(|failure| match elsewhere {
             Some(place) => failure.and(&format!("to {place}, off the site: not followed")),
             None => failure,
         })?;
         for (name, wanted) in &step.captures {
-            let value = capture(wanted, &received, &page, &self.jar)
+            let value = capture(wanted, &received, &self.jar)
                 .map_err(|message| Failure::assertion(format!("capture `{name}`: {message}")))?;
             self.captures.insert(name.clone(), value);
         }
-        self.page = Some(page);
+        self.page = Some(Page { url: outgoing.url, html: received.text().into_owned() });
         let compared = step.expect.same_as_stable.as_ref();
         let normal_form = compared.map(|may_differ| normal_form(&received, may_differ));
         normal_form.transpose().map_err(Failure::assertion)

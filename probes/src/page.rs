@@ -28,7 +28,7 @@ impl Page {
     /// In words: no such element, or no link.
     pub(crate) fn link(&self, selector: &str) -> Result<Url, String> {
         let document = Html::parse_document(&self.html);
-        let element = self.find(&document, selector)?;
+        let element = find(&document, selector)?;
         let inner = element.descendent_elements();
         let outer = element.ancestors().filter_map(ElementRef::wrap);
         let href = inner.chain(outer).find_map(|element| element.attr("href"));
@@ -48,7 +48,7 @@ impl Page {
         given: &[(String, String)],
     ) -> Result<Submission, String> {
         let document = Html::parse_document(&self.html);
-        let form = self.find(&document, selector)?;
+        let form = find(&document, selector)?;
         if form.value().name() != "form" {
             return Err(format!("expected a form at `{selector}`, got {}", tag(form)));
         }
@@ -74,30 +74,6 @@ impl Page {
         Ok(Submission { method: Method::POST, url, body: Some(body) })
     }
 
-    /// The text of the first element that matches, or its attribute.
-    ///
-    /// # Errors
-    /// In words: no such element or attribute.
-    pub(crate) fn text(&self, selector: &str, attribute: Option<&str>) -> Result<String, String> {
-        let document = Html::parse_document(&self.html);
-        let element = self.find(&document, selector)?;
-        match attribute {
-            None => Ok(element.text().collect::<String>().trim().to_owned()),
-            Some(name) => element.attr(name).map(str::to_owned).ok_or_else(|| {
-                format!("expected attribute `{name}` at `{selector}`, got {}", tag(element))
-            }),
-        }
-    }
-
-    fn find<'a>(&self, document: &'a Html, selector: &str) -> Result<ElementRef<'a>, String> {
-        let parsed = Selector::parse(selector)
-            .map_err(|error| format!("`{selector}` is no CSS selector: {error}"))?;
-        document
-            .select(&parsed)
-            .next()
-            .ok_or_else(|| format!("expected an element at `{selector}`, got a page without one"))
-    }
-
     /// A URL as this page means it.
     fn join(&self, document: &Html, href: &str) -> Result<Url, String> {
         let base = first(document, "base[href]")
@@ -110,6 +86,33 @@ impl Page {
         url.set_fragment(None);
         Ok(url)
     }
+}
+
+/// The text of the first element that matches, or its attribute.
+///
+/// # Errors
+/// In words: no such element or attribute.
+pub(crate) fn text_of(
+    document: &Html,
+    selector: &str,
+    attribute: Option<&str>,
+) -> Result<String, String> {
+    let element = find(document, selector)?;
+    match attribute {
+        None => Ok(element.text().collect::<String>().trim().to_owned()),
+        Some(name) => element.attr(name).map(str::to_owned).ok_or_else(|| {
+            format!("expected attribute `{name}` at `{selector}`, got {}", tag(element))
+        }),
+    }
+}
+
+fn find<'a>(document: &'a Html, selector: &str) -> Result<ElementRef<'a>, String> {
+    let parsed = Selector::parse(selector)
+        .map_err(|error| format!("`{selector}` is no CSS selector: {error}"))?;
+    document
+        .select(&parsed)
+        .next()
+        .ok_or_else(|| format!("expected an element at `{selector}`, got a page without one"))
 }
 
 fn first<'a>(document: &'a Html, selector: &str) -> Option<ElementRef<'a>> {

@@ -109,9 +109,11 @@ fn what_is_missing_is_named() {
     );
     assert_eq!(page.link("#x").unwrap_err(), "expected a link at `#x`, got <div id=\"x\">");
     assert_eq!(page.submit("#x", &[]).unwrap_err(), "expected a form at `#x`, got <div id=\"x\">");
+    let text =
+        |selector, attribute| text_of(&Html::parse_document(&page.html), selector, attribute);
     assert_eq!(
-        page.text("#x", Some("href")).unwrap_err(),
+        text("#x", Some("href")).unwrap_err(),
         "expected attribute `href` at `#x`, got <div id=\"x\">"
     );
-    assert!(page.text("a[", None).unwrap_err().starts_with("`a[` is no CSS selector"));
+    assert!(text("a[", None).unwrap_err().starts_with("`a[` is no CSS selector"));
 }

@@ -3,6 +3,7 @@
 use crate::client::Answer;
 use crate::phases::Phases;
 use crate::secrets::Secrets;
+use scraper::Html;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 use std::borrow::Cow;
@@ -18,16 +19,22 @@ pub(crate) struct Received<'a> {
     pub(crate) phases: Phases,
     pub(crate) secrets: &'a Secrets,
     json: OnceCell<Option<Value>>,
+    document: OnceCell<Html>,
 }
 
 impl<'a> Received<'a> {
     pub(crate) fn new(answer: &'a Answer, phases: Phases, secrets: &'a Secrets) -> Self {
-        Received { answer, phases, secrets, json: OnceCell::new() }
+        Received { answer, phases, secrets, json: OnceCell::new(), document: OnceCell::new() }
     }
 
     /// The body as text; what is not UTF-8 is replaced.
     pub(crate) fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.answer.body)
+    }
+
+    /// The body as a page, parsed once whatever number of rules look at it.
+    pub(crate) fn document(&self) -> &Html {
+        self.document.get_or_init(|| Html::parse_document(&self.text()))
     }
 
     /// Values at an RFC 9535 path.

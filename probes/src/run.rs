@@ -121,7 +121,8 @@ pub async fn try_probe(
 ) -> Result<ProbeRun, NotRun> {
     match (&definition.browser, &context.stage) {
         (None, _) => Ok(run_probe(definition, target, context).await),
-        (Some(_), Some(stage)) => browser::play(definition, target, context, stage).await,
+        // Boxed: a run without a browser need not carry what one with a browser takes.
+        (Some(_), Some(stage)) => Box::pin(browser::play(definition, target, context, stage)).await,
         (Some(_), None) => Err(NotRun("its recording was not read".to_owned())),
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::received::Received;
 use crate::template::Templates;
-use scraper::{ElementRef, Html, Selector};
+use scraper::{ElementRef, Selector};
 use serde_json::Value;
 use serinus_config::{CssAssertion, HeaderAssertion, JsonAssertion, JsonSchema, ValueCheck};
 
@@ -90,12 +90,11 @@ pub(crate) fn css(
     let CssAssertion { selector, attribute, check } = assertion;
     let parsed = Selector::parse(selector)
         .map_err(|error| format!("`{selector}` is no CSS selector: {error}"))?;
-    let document = Html::parse_document(&received.text());
     let text = |element: ElementRef<'_>| match attribute {
         Some(name) => element.attr(name).map(Value::from),
         None => Some(Value::from(element.text().collect::<String>().trim())),
     };
-    let values: Vec<Value> = document.select(&parsed).filter_map(text).collect();
+    let values: Vec<Value> = received.document().select(&parsed).filter_map(text).collect();
     let rule = Rule::of(check, templates, true)?;
     if rule.holds(&values.iter().collect::<Vec<_>>()) {
         return Ok(());

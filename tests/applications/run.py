@@ -24,23 +24,29 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PASSWORD = "correct horse"
+SECRETS = {**os.environ, "SERINUS_SECRET_SITE_PASSWORD": PASSWORD}
 SERVICES = ["site", "api", "pages"]
-PROBES = re.findall(r"(?m)^\[probe\.(\w+)\]$", (HERE / "journeys.toml").read_text())
+JOURNEYS = {
+    re.match(r"\[probe\.(\w+)\]", part)[1]: re.sub(r"(?m)^(#.*)?\n", "", part + "\n")
+    for part in re.split(r"\n(?=\[probe\.\w+\]\n)", (HERE / "journeys.toml").read_text())[1:]
+}
+MOST_LINES = 15
 USER_PATHS = {"site": "/admin/login/", "api": "/products/3", "pages": "/"}
 
-# Name, service, fault, whether users are there meanwhile, seconds to catch it in.
+# Name, service, fault, whether users are there meanwhile, seconds to catch it in, and what has to catch it: a pattern
+# for a reason of the verdict, and one for what the failing journey says (its name first), where one fails.
 #
 # CPU per request is compared where both variants serve the same kind of requests: at weight 0 that is while stable
 # serves probes alone. The slower form has users beside it, so that its time alone tells.
 FAULTS = [
-    ("broken login", "site", "login", True, 120),
-    ("wrong price in a 200 body", "api", "price", True, 120),
-    ("missing CSS element", "pages", "element", True, 120),
-    ("JSON field renamed", "api", "field", True, 120),
-    ("certificate near expiry", "pages", "certificate", True, 120),
-    ("form handler slower by 50%", "site", "slow_form", True, 600),
-    ("memory leak with no latency change", "site", "leak", True, 300),
-    ("CPU per request +40%", "api", "cpu", False, 400),
+    ("broken login", "site", "login", True, 120, "canary failed|failed in", ("login", "status 302, got 200")),
+    ("wrong price in a 200 body", "api", "price", True, 120, "probe cart failed in", ("cart", "")),
+    ("missing CSS element", "pages", "element", True, 120, "probe slides failed in", ("slides", "css `div.reveal")),
+    ("JSON field renamed", "api", "field", True, 120, "probe cart failed in", ("cart", r"json `\$\.name`.* got none")),
+    ("certificate near expiry", "pages", "certificate", True, 120, "slides failed in", ("slides", "got one with 4")),
+    ("form handler slower by 50%", "site", "slow_form", True, 600, "step 2", None),
+    ("memory leak with no latency change", "site", "leak", True, 300, "memory grew", None),
+    ("CPU per request +40%", "api", "cpu", False, 400, "of CPU and stable", None),
 ]
 
 
@@ -137,9 +143,8 @@ class Lab:
         self.port, self.admin = free_port(), free_port()
         config = self.run / "serinus.toml"
         config.write_text(self.configuration(upstreams))
-        environment = {**os.environ, "SERINUS_SECRET_SITE_PASSWORD": PASSWORD}
         command = [self.serinus, "run", "--config", config]
-        self.start_process("serinus", command, env=environment)
+        self.start_process("serinus", command, env={**SECRETS, "RUST_LOG": "info,serinus::probe=debug"})
         wait_until("serinus", 20, lambda: reachable(f"http://127.0.0.1:{self.admin}/ready"))
 
     def start_process(self, name, command, **options):
@@ -222,10 +227,9 @@ sticky = "none"
 pid_file = {{ stable = "{stable_pid}", canary = "{canary_pid}" }}
 interval = "5s"
 """
-        journeys = (HERE / "journeys.toml").read_text()
-        for part in re.split(r"\n(?=\[probe\.\w+\]\n)", journeys)[1:]:
-            if re.search(r'service = "(\w+)"', part)[1] in self.services:
-                text += "\n" + part.rstrip() + "\n"
+        for journey in JOURNEYS.values():
+            if re.search(r'service = "(\w+)"', journey)[1] in self.services:
+                text += "\n" + journey
         return text
 
     def tls(self, service):
@@ -236,6 +240,19 @@ interval = "5s"
         parts = [self.run / f"pages-{variant}" / "cert.pem" for variant in ("stable", "canary")]
         pem.write_text("".join(part.read_text() for part in parts))
         return f'tls = {{ sni = "pages.test", ca = "{pem}" }}'
+
+    def said(self, probe):
+        """What a run of it against the canary says, without its times."""
+        command = [self.serinus, "probe", probe, "--variant", "canary", "--config", self.run / "serinus.toml"]
+        shown = subprocess.run(command, env=SECRETS, capture_output=True, text=True).stdout
+        found = re.search(r"step \d+ `.*", shown)
+        return found[0] if found else None
+
+    def failures(self):
+        """What failed runs said, from the log."""
+        lines = [json.loads(line) for line in (self.run / "serinus.log").read_text().splitlines() if line[0] == "{"]
+        said = [line for line in lines if line.get("target") == "serinus::probe"]
+        return [f"{line['timestamp']} {line.get('variant')}: {line['message']}" for line in said]
 
     def status(self, service):
         return json.loads(get(f"http://127.0.0.1:{self.admin}/api/v1/services/{service}")[1])
@@ -304,19 +321,20 @@ def stay_green(work, serinus, seconds):
     for answer in answers:
         for key, number in answer.items():
             users[key] = users.get(key, 0) + number
-    good = not bad and set(users) <= {"stable"} and len(runs) == 2 * len(PROBES)
-    return {
+    good = not bad and set(users) <= {"stable"} and len(runs) == 2 * len(JOURNEYS)
+    result = {
         "name": f"green for {seconds} s on both variants",
         "good": good,
         "runs": {" ".join(key): number for key, number in sorted(runs.items())},
         "users": users,
         "verdicts": verdicts,
     }
+    return result if good else {**result, "failures": lab.failures()}
 
 
 def catch(work, serinus, scenario):
-    """One fault of the canary; caught once the release is held for it or taken back."""
-    name, service, fault, with_users, patience = scenario
+    """One fault of the canary; caught once the release is held for it or taken back, by what has to catch it."""
+    name, service, fault, with_users, patience, by, failing = scenario
     with Lab(work, serinus, work / "run" / fault, [service], (service, fault)) as lab:
         began = time.monotonic()
         users = Users(lab, service) if with_users else None
@@ -334,17 +352,22 @@ def catch(work, serinus, scenario):
             status = caught()
         took = time.monotonic() - began
         answers = users.end() if users else {}
-        weight = lab.status(service)["weight"]
-    reasons = [reason["text"] for reason in status["reasons"]] if status else []
-    good = status is not None and set(answers) <= {"stable"} and float(str(weight).rstrip("%")) == 0
-    return {
+        said = lab.said(failing[0]) if failing else None
+        last = lab.status(service)
+    reasons = [reason["text"] for reason in (status or last)["reasons"]]
+    why = next((reason for reason in reasons if re.search(by, reason)), None)
+    rightly = why is not None and (failing is None or re.search(failing[1], said or "") is not None)
+    unexposed = set(answers) <= {"stable"} and float(str(last["weight"]).rstrip("%")) == 0
+    result = {
         "name": name,
-        "good": good,
+        "good": status is not None and rightly and unexposed,
         "caught_after_seconds": round(took, 1) if status else None,
         "verdict": status["verdict"] if status else None,
-        "why": reasons[0] if reasons else None,
+        "why": why or (reasons or [None])[0],
+        "the_probe_says": said,
         "users": answers,
     }
+    return result if result["good"] else {**result, "reasons": reasons}
 
 
 def main():
@@ -367,6 +390,9 @@ def main():
         if not result["good"]:
             print(json.dumps(result, indent=2), flush=True)
 
+    lines = {name: journey.count("\n") for name, journey in JOURNEYS.items()}
+    good = all(number <= MOST_LINES for number in lines.values())
+    report({"name": f"journeys of at most {MOST_LINES} lines", "good": good, "lines": lines})
     if chosen is None or "green" in chosen:
         report(stay_green(work, serinus, arguments.green))
     for scenario in FAULTS:

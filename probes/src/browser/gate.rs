@@ -6,65 +6,40 @@
 //! refused: a run never leaves its own. For pages over HTTPS the gate shows a certificate of its own making,
 //! which that browser alone is told to take; the endpoint's is checked as for any probe.
 
+mod way;
+
+pub(super) use way::Seen;
+
 use crate::expect::Failure;
-use crate::marks::{self, Signer};
-use crate::orca::{self, LoadReport};
 use crate::run::RunContext;
-use crate::sender::Sender;
 use crate::target::Target;
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serinus_models::Outcome;
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use way::{Link, Way, broken};
 
 /// The most that a page may send in one request, in bytes.
 const LARGEST_BODY: usize = 16 << 20;
-/// Other sites that are remembered by name.
-const MOST_ELSEWHERE: usize = 8;
-
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Of one connection: they are not passed on.
-const HOP_BY_HOP: [&str; 6] =
-    ["connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer"];
 
 type Tunnels = Arc<Mutex<JoinSet<()>>>;
 type Body = BoxBody<Bytes, hyper::Error>;
-
-/// What came through so far.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
-    /// Requests that the endpoint answered.
-    pub(super) requests: u32,
-    /// Bytes of its answers' bodies.
-    pub(super) bytes: u64,
-    /// The first that it did not answer.
-    pub(super) failure: Option<(Outcome, String)>,
-    /// Sites that were asked for and refused.
-    pub(super) elsewhere: BTreeSet<String>,
-    /// The last load that an answer told of (ORCA), and the cost that answers told, with their number.
-    pub(super) load: Option<LoadReport>,
-    pub(super) cost: (f64, u32),
-}
 
 pub(super) struct Gate {
     address: SocketAddr,
@@ -73,24 +48,6 @@ pub(super) struct Gate {
     tunnels: Tunnels,
     /// Accepts, and serves what it has accepted; dropped with the gate.
     _running: JoinSet<()>,
-}
-
-/// Where everything goes, and how it is marked.
-struct Way {
-    host: String,
-    target: Target,
-    probe: String,
-    run: String,
-    trace: u128,
-    signer: Option<Arc<Signer>>,
-    seen: Mutex<Seen>,
-}
-
-/// A connection to the endpoint, kept for the next request of the browser's connection that it belongs to.
-#[derive(Default)]
-struct Link {
-    kept: Option<Sender>,
-    driver: JoinSet<()>,
 }
 
 impl Gate {
@@ -308,128 +265,6 @@ async fn web_socket(
     way.seen(|seen| seen.requests += 1);
     let (head, body) = response.into_parts();
     Ok(Response::from_parts(head, body.boxed()))
-}
-
-/// What the browser's connections are to the endpoint, encrypted or not.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-impl Way {
-    fn seen<T>(&self, with: impl FnOnce(&mut Seen) -> T) -> T {
-        with(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The site's host, or the endpoint's own: an application may call itself by it.
-    fn leads_to(&self, host: &str) -> bool {
-        let endpoint = self.target.endpoint.rsplit_once(':').map(|(host, _)| host);
-        host.eq_ignore_ascii_case(&self.host) || Some(host) == endpoint
-    }
-
-    fn refuse(&self, host: &str) -> Response<Body> {
-        self.seen(|seen| {
-            if seen.elsewhere.len() < MOST_ELSEWHERE {
-                seen.elsewhere.insert(host.to_owned());
-            }
-        });
-        refusal(StatusCode::FORBIDDEN, "a probe never leaves its site")
-    }
-
-    /// The request as the endpoint gets it.
-    fn marked(
-        &self,
-        head: http::request::Parts,
-        body: Full<Bytes>,
-        scheme: Option<&'static str>,
-    ) -> Result<Request<Full<Bytes>>, Failure> {
-        let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let mut headers = head.headers;
-        HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(*name)));
-        headers.remove(TRANSFER_ENCODING);
-        headers.remove(UPGRADE);
-        if !headers.contains_key(HOST)
-            && let Some(host) = head.uri.authority()
-            && let Ok(host) = HeaderValue::from_str(host.as_str())
-        {
-            headers.insert(HOST, host);
-        }
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.unwrap_or("http")));
-        marks::mark(&mut headers, &self.probe, &self.run, self.trace);
-        if let Some(signer) = &self.signer {
-            signer.sign(&mut headers, &head.method, &path);
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = head.method;
-        *request.uri_mut() = path
-            .parse::<Uri>()
-            .map_err(|error| Failure::assertion(format!("path `{path}`: {error}")))?;
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
-
-    async fn dial(&self) -> Result<Box<dyn Stream>, Failure> {
-        let failed = |what: &str, error: &dyn std::error::Error| Failure {
-            outcome: Outcome::ConnectError,
-            message: format!("{what} {}: {error}", self.target.endpoint),
-        };
-        let stream = TcpStream::connect(&self.target.endpoint).await;
-        let stream = stream.map_err(|error| failed("no connection to", &error))?;
-        let _ = stream.set_nodelay(true);
-        match &self.target.tls {
-            None => Ok(Box::new(stream)),
-            Some(tls) => match tls.connect(stream).await {
-                Ok(stream) => Ok(Box::new(stream)),
-                Err(error) => Err(failed("TLS handshake failed with", &error)),
-            },
-        }
-    }
-
-    async fn connect(&self, link: &mut Link) -> Result<Sender, Failure> {
-        let stream = self.dial().await?;
-        link.driver.abort_all();
-        Sender::handshake(TokioIo::new(stream), self.target.http2, &mut link.driver)
-            .await
-            .map_err(|error| broken(&error))
-    }
-
-    /// Keeps the connection, takes down what the answer tells, and passes it on as it comes.
-    fn answer(
-        self: &Arc<Self>,
-        response: Response<Incoming>,
-        link: &mut Link,
-        sender: Sender,
-    ) -> Response<Body> {
-        link.kept = Some(sender);
-        let load = orca::of(response.headers()).and_then(Result::ok);
-        self.seen(|seen| {
-            seen.requests += 1;
-            if let Some(load) = load {
-                seen.load = Some(load);
-                if let Some(seconds) = load.cpu_seconds {
-                    seen.cost = (seen.cost.0 + seconds, seen.cost.1 + 1);
-                }
-            }
-        });
-        let (mut head, body) = response.into_parts();
-        pass_on(&mut head.headers);
-        head.version = http::Version::HTTP_11;
-        let way = self.clone();
-        let counted = body.map_frame(move |frame| {
-            if let Some(data) = frame.data_ref() {
-                way.seen(|seen| seen.bytes += data.len() as u64);
-            }
-            frame
-        });
-        Response::from_parts(head, counted.boxed())
-    }
-}
-
-fn pass_on(headers: &mut HeaderMap) {
-    HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(*name)));
-    headers.remove(TRANSFER_ENCODING);
-}
-
-fn broken(error: &hyper::Error) -> Failure {
-    Failure { outcome: Outcome::Reset, message: format!("the connection broke: {error}") }
 }
 
 fn refusal(status: StatusCode, why: &str) -> Response<Body> {

@@ -106,6 +106,7 @@ fn numbers_and_ids_in_paths_are_left_open() {
         ("/product/17", "/product/*"),
         ("/v2/users", "/v2/users"),
         ("/o/9f86d081-884c", "/o/*"),
+        ("/o/deadbeef-cafe1", "/o/*"),
         ("/iphone-15-pro", "/iphone-15-pro"),
         ("/decade", "/decade"),
     ] {

@@ -6,365 +6,47 @@ use crate::builder::{run, secrets};
 use crate::scheduling::{checkout, next, pool, scheduler};
 use crate::shop::Shop;
 use crate::tls;
+use serde::Deserialize;
 use serde_json::Value;
 use serinus_config::{ProbeDefinition, Settings};
 use serinus_probes::{ProbeRun, Runs, Target};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where a case is run.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Deserialize)]
 enum Place {
+    #[default]
+    #[serde(rename = "shop")]
     Shop,
     /// One that speaks TLS.
+    #[serde(rename = "encrypted")]
     Encrypted,
     /// Against a canary whose prices are not stable's.
+    #[serde(rename = "beside stable")]
     BesideStable,
 }
 
-/// A kind, where, a step that holds, one that fails, and what its message says after the step's name; a
-/// pattern, for times and ports.
-type Case = (&'static str, Place, &'static str, &'static str, &'static str);
+/// One of `kinds.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    #[serde(default)]
+    place: Place,
+    get: String,
+    /// Where the failing rule asks, if not at the same place.
+    fails_at: Option<String>,
+    holds: String,
+    fails: String,
+    says: String,
+}
 
-const CASES: [Case; 37] = [
-    (
-        "expect.status",
-        Place::Shop,
-        r#"get = "/json"
-expect = { status = "2xx" }"#,
-        r#"get = "/json"
-expect = { status = 201 }"#,
-        "expected status 201, got 200",
-    ),
-    (
-        "expect.max_latency",
-        Place::Shop,
-        r#"get = "/json"
-expect = { max_latency = "5s" }"#,
-        r#"get = "/echo"
-expect = { max_latency = "1ms" }"#,
-        "expected the answer within 1ns, got it after .+",
-    ),
-    (
-        "expect.max_phases.resolve",
-        Place::Shop,
-        r#"get = "/json"
-expect = { max_phases = { resolve = "5s" } }"#,
-        r#"get = "/json"
-expect = { max_phases = { resolve = "1ms" } }"#,
-        "expected at most 1ns for resolve, it took .+",
-    ),
-    (
-        "expect.max_phases.connect",
-        Place::Shop,
-        r#"get = "/json"
-expect = { max_phases = { connect = "5s" } }"#,
-        r#"get = "/json"
-expect = { max_phases = { connect = "1ms" } }"#,
-        "expected at most 1ns for connect, it took .+",
-    ),
-    (
-        "expect.max_phases.tls",
-        Place::Encrypted,
-        r#"get = "/json"
-expect = { max_phases = { tls = "5s" } }"#,
-        r#"get = "/json"
-expect = { max_phases = { tls = "1ms" } }"#,
-        "expected at most 1ns for tls, it took .+",
-    ),
-    (
-        "expect.max_phases.processing",
-        Place::Shop,
-        r#"get = "/json"
-expect = { max_phases = { processing = "5s" } }"#,
-        r#"get = "/json"
-expect = { max_phases = { processing = "1ms" } }"#,
-        "expected at most 1ns for processing, it took .+",
-    ),
-    (
-        "expect.max_phases.transfer",
-        Place::Shop,
-        r#"get = "/full"
-expect = { max_phases = { transfer = "5s" } }"#,
-        r#"get = "/full"
-expect = { max_phases = { transfer = "1ms" } }"#,
-        "expected at most 1ns for transfer, it took .+",
-    ),
-    (
-        "expect.body_contains",
-        Place::Shop,
-        r#"get = "/json"
-expect = { body_contains = "ann" }"#,
-        r#"get = "/json"
-expect = { body_contains = "bob" }"#,
-        "expected a body that contains \"bob\", got .+",
-    ),
-    (
-        "expect.body_matches",
-        Place::Shop,
-        r#"get = "/json"
-expect = { body_matches = "a.n" }"#,
-        r#"get = "/json"
-expect = { body_matches = "^<" }"#,
-        "expected a body that matches `\\^<`, got .+",
-    ),
-    (
-        "expect.json_schema",
-        Place::Shop,
-        r#"get = "/json"
-expect = { json_schema = { required = ["ok"] } }"#,
-        r#"get = "/json"
-expect = { json_schema = { required = ["price"] } }"#,
-        "expected a body that conforms to the schema, .*\"price\" is a required property",
-    ),
-    (
-        "expect.json.equals",
-        Place::Shop,
-        r#"get = "/json"
-expect = { json = [{ path = "$.n", equals = 3 }] }"#,
-        r#"get = "/json"
-expect = { json = [{ path = "$.n", equals = 4 }] }"#,
-        "expected json `\\$\\.n` to equal 4, got 3",
-    ),
-    (
-        "expect.json.matches",
-        Place::Shop,
-        r#"get = "/json"
-expect = { json = [{ path = "$.name", matches = "^a" }] }"#,
-        r#"get = "/json"
-expect = { json = [{ path = "$.name", matches = "^b" }] }"#,
-        "expected json `\\$\\.name` to match `\\^b`, got \"ann\"",
-    ),
-    (
-        "expect.json.exists",
-        Place::Shop,
-        r#"get = "/json"
-expect = { json = [{ path = "$.no", exists = false }] }"#,
-        r#"get = "/json"
-expect = { json = [{ path = "$.no", exists = true }] }"#,
-        "expected json `\\$\\.no` to exist, got none",
-    ),
-    (
-        "expect.json.type",
-        Place::Shop,
-        r#"get = "/json"
-expect = { json = [{ path = "$.n", type = "integer" }] }"#,
-        r#"get = "/json"
-expect = { json = [{ path = "$.n", type = "string" }] }"#,
-        "expected json `\\$\\.n` to be of type string, got 3",
-    ),
-    (
-        "expect.json.count",
-        Place::Shop,
-        r#"get = "/json"
-expect = { json = [{ path = "$.items", count = 2 }] }"#,
-        r#"get = "/json"
-expect = { json = [{ path = "$.items", count = 3 }] }"#,
-        "expected json `\\$\\.items` to be there 3 times, got 2 values, .+",
-    ),
-    (
-        "expect.json.less",
-        Place::Shop,
-        r#"get = "/json"
-expect = { json = [{ path = "$.n", less = 4 }] }"#,
-        r#"get = "/json"
-expect = { json = [{ path = "$.n", less = 3 }] }"#,
-        "expected json `\\$\\.n` to be less than 3, got 3",
-    ),
-    (
-        "expect.json.greater",
-        Place::Shop,
-        r#"get = "/json"
-expect = { json = [{ path = "$.n", greater = 2 }] }"#,
-        r#"get = "/json"
-expect = { json = [{ path = "$.n", greater = 3 }] }"#,
-        "expected json `\\$\\.n` to be greater than 3, got 3",
-    ),
-    (
-        "expect.css.attribute",
-        Place::Shop,
-        r#"get = "/login"
-expect = { css = [{ selector = "form", attribute = "method", equals = "post" }] }"#,
-        r#"get = "/login"
-expect = { css = [{ selector = "form", attribute = "method", equals = "get" }] }"#,
-        "expected attribute `method` of css `form` to equal \"get\", got \"post\"",
-    ),
-    (
-        "expect.css.equals",
-        Place::Shop,
-        r#"get = "/cart?from=account"
-expect = { css = [{ selector = ".total", equals = "Total: 17.50 EUR" }] }"#,
-        r#"get = "/cart?from=account"
-expect = { css = [{ selector = ".total", equals = "Total: 1 EUR" }] }"#,
-        "expected css `\\.total` to equal \"Total: 1 EUR\", got \"Total: 17\\.50 EUR\"",
-    ),
-    (
-        "expect.css.matches",
-        Place::Shop,
-        r#"get = "/cart?from=account"
-expect = { css = [{ selector = ".total", matches = "EUR" }] }"#,
-        r#"get = "/cart?from=account"
-expect = { css = [{ selector = ".total", matches = "USD" }] }"#,
-        "expected css `\\.total` to match `USD`, got \"Total: 17\\.50 EUR\"",
-    ),
-    (
-        "expect.css.exists",
-        Place::Shop,
-        r#"get = "/login"
-expect = { css = [{ selector = "form", exists = true }] }"#,
-        r#"get = "/login"
-expect = { css = [{ selector = "ul", exists = true }] }"#,
-        "expected css `ul` to exist, got none",
-    ),
-    (
-        "expect.css.count",
-        Place::Shop,
-        r#"get = "/login"
-expect = { css = [{ selector = "input", count = 3 }] }"#,
-        r#"get = "/login"
-expect = { css = [{ selector = "input", count = 2 }] }"#,
-        "expected css `input` to be there 2 times, got 3 elements, .+",
-    ),
-    (
-        "expect.header.equals",
-        Place::Shop,
-        r#"get = "/json"
-expect = { header = [{ name = "x-id", equals = "abc-1" }] }"#,
-        r#"get = "/json"
-expect = { header = [{ name = "x-id", equals = "abc" }] }"#,
-        "expected header `x-id` to equal \"abc\", got \"abc-1\"",
-    ),
-    (
-        "expect.header.matches",
-        Place::Shop,
-        r#"get = "/json"
-expect = { header = [{ name = "x-id", matches = "^abc" }] }"#,
-        r#"get = "/json"
-expect = { header = [{ name = "x-id", matches = "^x" }] }"#,
-        "expected header `x-id` to match `\\^x`, got \"abc-1\"",
-    ),
-    (
-        "expect.header.exists",
-        Place::Shop,
-        r#"get = "/json"
-expect = { header = [{ name = "x-no", exists = false }] }"#,
-        r#"get = "/json"
-expect = { header = [{ name = "x-no", exists = true }] }"#,
-        "expected header `x-no` to exist, got none",
-    ),
-    (
-        "expect.certificate_days_left",
-        Place::Encrypted,
-        r#"get = "/json"
-expect = { certificate_days_left = 7 }"#,
-        r#"get = "/json"
-expect = { certificate_days_left = 3650 }"#,
-        "expected a certificate that is valid for 3650 days more, got one with [0-9]+",
-    ),
-    (
-        "expect.same_as_stable.json",
-        Place::BesideStable,
-        r#"get = "/price"
-expect = { same_as_stable = { json = ["$.price", "$.answered"] } }"#,
-        r#"get = "/price"
-expect = { same_as_stable = { json = "$.answered" } }"#,
-        "expected the body that stable sends, with `.*17\\.5.*`, got `.*1\\.75.*`",
-    ),
-    (
-        "expect.same_as_stable.css",
-        Place::BesideStable,
-        r#"get = "/shelf"
-expect = { same_as_stable = { css = ["b", ".now"] } }"#,
-        r#"get = "/shelf"
-expect = { same_as_stable = { css = ".now" } }"#,
-        "expected the body that stable sends, with `.*17\\.5.*`, got `.*1\\.75.*`",
-    ),
-    (
-        "expect.same_as_stable.matches",
-        Place::BesideStable,
-        r#"get = "/shelf"
-expect = { same_as_stable = { matches = ["[0-9.]+ EUR", "00-[0-9a-f-]+"] } }"#,
-        r#"get = "/shelf"
-expect = { same_as_stable = { matches = "00-[0-9a-f-]+" } }"#,
-        "expected the body that stable sends, with `.*17\\.5.*`, got `.*1\\.75.*`",
-    ),
-    (
-        "capture.json",
-        Place::Shop,
-        r#"get = "/json"
-capture = { it = { json = "$.n" } }"#,
-        r#"get = "/json"
-capture = { it = { json = "$.no" } }"#,
-        "capture `it`: expected a value at json `\\$\\.no`, got none in .+",
-    ),
-    (
-        "capture.header",
-        Place::Shop,
-        r#"get = "/json"
-capture = { it = { header = "x-id" } }"#,
-        r#"get = "/json"
-capture = { it = { header = "x-no" } }"#,
-        "capture `it`: expected header `x-no`, got none",
-    ),
-    (
-        "capture.cookie",
-        Place::Shop,
-        r#"get = "/login"
-capture = { it = { cookie = "session" } }"#,
-        r#"get = "/json"
-capture = { it = { cookie = "session" } }"#,
-        "capture `it`: expected the answer to set cookie `session`, it did not",
-    ),
-    (
-        "capture.regex",
-        Place::Shop,
-        r#"get = "/json"
-capture = { it = { regex = "a.n" } }"#,
-        r#"get = "/json"
-capture = { it = { regex = "b.b" } }"#,
-        "capture `it`: expected a body that matches `b\\.b`, got .+",
-    ),
-    (
-        "capture.css",
-        Place::Shop,
-        r#"get = "/cart?from=account"
-capture = { it = { css = ".total" } }"#,
-        r##"get = "/cart?from=account"
-capture = { it = { css = "#sum" } }"##,
-        "capture `it`: expected an element at `#sum`, got a page without one",
-    ),
-    (
-        "capture.attribute",
-        Place::Shop,
-        r#"get = "/login"
-capture = { it = { css = "form", attribute = "action" } }"#,
-        r#"get = "/login"
-capture = { it = { css = "form", attribute = "title" } }"#,
-        "capture `it`: expected attribute `title` at `form`, got <form .+",
-    ),
-    // Every answer has a status: what fails is the step, and nothing is kept of it.
-    (
-        "capture.status",
-        Place::Shop,
-        r#"get = "/none"
-expect = { status = 404 }
-capture = { it = { status = true } }"#,
-        r#"get = "/none"
-capture = { it = { status = true } }"#,
-        "expected a status below 400, got 404",
-    ),
-    (
-        "expect.same_as_stable",
-        Place::BesideStable,
-        r#"get = "/json"
-expect = { same_as_stable = true }"#,
-        r#"get = "/shelf"
-expect = { same_as_stable = { css = ".now" } }"#,
-        "expected the body that stable sends, .+",
-    ),
-];
+/// By kind: `expect.status`.
+fn cases() -> BTreeMap<String, Case> {
+    toml::from_str(include_str!("kinds.toml")).unwrap_or_else(|why| panic!("kinds.toml: {why}"))
+}
 
 /// Keys that say where to look and not what for.
 const PLACES: [&str; 5] = ["path", "selector", "name", "attribute", "of"];
@@ -475,20 +157,23 @@ async fn play(step: &str, place: Place) -> ProbeRun {
 
 #[test]
 fn every_kind_has_its_cases() {
-    let known: BTreeSet<String> = CASES.iter().map(|(kind, ..)| (*kind).to_owned()).collect();
-    assert_eq!(known.len(), CASES.len(), "one entry for each");
+    let known: BTreeSet<String> = cases().into_keys().collect();
     assert_eq!(known, kinds(), "left: those with cases, right: those of the configuration");
 }
 
 #[tokio::test]
 async fn every_kind_holds_and_fails_naming_the_step_what_was_expected_and_what_came() {
-    for (kind, place, holds, fails, message) in CASES {
-        let run = play(holds, place).await;
+    for (kind, case) in cases() {
+        let step = |path: &str, rule: &str| match kind.starts_with("capture.") {
+            true => format!("get = {path:?}\ncapture = {{ it = {{ {rule} }} }}"),
+            false => format!("get = {path:?}\nexpect = {{ {rule} }}"),
+        };
+        let run = play(&step(&case.get, &case.holds), case.place).await;
         assert_eq!(run.failure(), None, "{kind}");
-        let run = play(fails, place).await;
+        let path = case.fails_at.as_ref().unwrap_or(&case.get);
+        let run = play(&step(path, &case.fails), case.place).await;
         let said = run.failure().unwrap_or_else(|| panic!("{kind}: it holds"));
-        let path = fails.split('"').nth(1).unwrap();
-        let pattern = format!("^step 1 `get {}`: {message}$", regex::escape(path));
+        let pattern = format!("^step 1 `get {}`: {}$", regex::escape(path), case.says);
         assert!(regex::Regex::new(&pattern).unwrap().is_match(said), "{kind}: {said}\n{pattern}");
     }
 }

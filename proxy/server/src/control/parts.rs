@@ -82,12 +82,12 @@ impl Parts {
     }
 }
 
-/// How much probes give way to users where both want the same core.
+/// How much probes give way to users where both want the same core, whatever the proxy's own priority.
 const NICENESS: i32 = 5;
 
 /// On the thread that it is called on: users are served first. Being refused is no reason not to probe.
 fn give_way() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+    if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "probes run at the usual priority");
     }
 }
