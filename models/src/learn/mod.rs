@@ -10,6 +10,7 @@ mod doubt;
 mod frozen;
 mod lesson;
 mod roster;
+mod say;
 mod train;
 mod trial;
 

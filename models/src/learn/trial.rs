@@ -13,8 +13,6 @@ use std::collections::BTreeSet;
 const LEAST: u64 = 30;
 /// Labels after which a challenger that has not won is no better.
 const MOST: u64 = 200;
-/// Differences of squared errors below this are not made more of.
-const LEAST_DIFFERENCE: f64 = 0.05;
 /// So much worse calibrated on the trial's labels is no worse: they are few.
 const CALIBRATION_SLACK: f64 = 0.02;
 /// So much worse on the frozen scenarios is no worse: the world is not the scenarios.
@@ -83,7 +81,7 @@ pub(super) fn compare(
     aside: &BTreeSet<u64>,
 ) -> Standing {
     let seen = [champion, challenger].map(|model| Seen::by(model, lessons));
-    let (mut often, mut much, mut labels) = (Bet::new(), Bet::new(), 0);
+    let (mut bet, mut labels) = (Bet::new(), 0);
     let mut sums = (0.0, 0.0);
     let (mut by_champion, mut by_challenger) = (Vec::new(), Vec::new());
     for lesson in lessons {
@@ -92,13 +90,10 @@ pub(super) fn compare(
         }
         let (before, after) = (forecasts(champion, lesson), forecasts(challenger, lesson));
         let loss = (squared(&before, lesson.sustained), squared(&after, lesson.sustained));
-        // The most that they can differ by on this lesson is known before its label is. Held against it, a model
-        // that is a little better on every label is found out; held against 1, one that is much better
-        // on a few. Half of the capital is bet on either.
+        // The most that they can differ by on this lesson is known before its label is.
         let differs = |label| squared(&before, label) - squared(&after, label);
-        let most = differs(true).abs().max(differs(false).abs()).max(LEAST_DIFFERENCE);
-        often.see(differs(lesson.sustained) / most);
-        much.see(differs(lesson.sustained));
+        let most = differs(true).abs().max(differs(false).abs());
+        bet.see(differs(lesson.sustained), most);
         labels += 1;
         sums = (sums.0 + loss.0, sums.1 + loss.1);
         by_champion.extend(before.into_iter().map(|p| (p, lesson.sustained)));
@@ -110,7 +105,7 @@ pub(super) fn compare(
     let error = |forecasts: &[(f64, bool)]| quality::calibration_error(forecasts);
     Standing {
         labels,
-        capital: (often.capital() + much.capital()) / 2.0,
+        capital: bet.capital(),
         brier: (sums.0 / labels as f64, sums.1 / labels as f64),
         calibration: (error(&by_champion), error(&by_challenger)),
     }

@@ -13,7 +13,7 @@ mod scaler;
 
 pub(crate) use forest::{Forest, Tree};
 pub use importance::Importance;
-pub(crate) use learned::{Layer, Learned};
+pub(crate) use learned::{ALL_FROM, Layer, Learned, SERVICE_FROM};
 pub use learned::{Lineage, Say};
 pub(crate) use scaler::Scaler;
 
@@ -107,6 +107,12 @@ impl Calibration {
     /// Log-odds as they are.
     pub(crate) const NONE: Calibration =
         Calibration { slope: 1.0, intercept: 0.0, slope_later: 0.0, intercept_later: 0.0 };
+
+    /// Corrected log-odds of a forecast at a [`lateness`].
+    pub(crate) fn apply(self, log_odds: f64, lateness: f64) -> f64 {
+        let (slope, intercept) = self.at(lateness);
+        slope * log_odds + intercept
+    }
 
     /// Slope and intercept at a [`lateness`].
     fn at(self, lateness: f64) -> (f64, f64) {
