@@ -27,8 +27,8 @@ pub(super) struct General<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct HeldOut {
     /// At each look: log-odds by the general layers, and by the particular one.
-    looks: Vec<(f64, f64)>,
-    sustained: bool,
+    pub(super) looks: Vec<(f64, f64)>,
+    pub(super) sustained: bool,
 }
 
 impl<'a> General<'a> {
@@ -110,8 +110,9 @@ mod tests {
     /// Episodes that last by turns; log-odds of what becomes of them, by the general layers and by the particular one.
     fn episodes(count: usize, right: (f64, f64)) -> Vec<HeldOut> {
         let episode = |at: usize| {
-            let sign = if at % 2 == 0 { 1.0 } else { -1.0 };
-            HeldOut { looks: vec![(sign * right.0, sign * right.1); 5], sustained: at % 2 == 0 }
+            let sustained = at.is_multiple_of(2);
+            let sign = if sustained { 1.0 } else { -1.0 };
+            HeldOut { looks: vec![(sign * right.0, sign * right.1); 5], sustained }
         };
         (0..count).map(episode).collect()
     }

@@ -33,8 +33,6 @@ const RATE: u32 = 400;
 const CONNECTIONS: u32 = 16;
 /// Longest window: a training yields to everything else, so on a busy machine it may not end in it.
 const LONGEST: Duration = Duration::from_secs(25);
-/// Longest wait for a training that was called off.
-const CALLED_OFF: Duration = Duration::from_secs(120);
 /// How often seconds are drawn anew.
 const DRAWS: usize = 2_000;
 const OFF: &str = "[learning]\nenabled = false";
@@ -50,6 +48,8 @@ fn teach(state: &Path) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
     let first = now - EPISODES * 300_000;
     let mut journal = Connection::open(state.join("journal.sqlite"))?;
+    // Their records are left out: nobody reads them.
+    journal.pragma_update(None, "foreign_keys", false)?;
     let all = journal.transaction()?;
     for at in 0..EPISODES {
         let of = &played[at as usize % played.len()];
@@ -146,9 +146,10 @@ impl Scheduled {
         for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
             let thread = thread?.path();
             // It may have ended since it was listed.
-            let (Ok(name), Ok(times)) =
-                (fs::read_to_string(thread.join("comm")), fs::read_to_string(thread.join("schedstat")))
-            else {
+            let (Ok(name), Ok(times)) = (
+                fs::read_to_string(thread.join("comm")),
+                fs::read_to_string(thread.join("schedstat")),
+            ) else {
                 continue;
             };
             let mut times = times.split_whitespace().map(|time| time.parse().unwrap_or_default());
@@ -196,10 +197,17 @@ async fn with_training(lab: &mut Lab) -> anyhow::Result<Window> {
     }
     let (lasted, at_last) = (began.elapsed(), Scheduled::of(lab)?);
     let latencies = load.finish().await?;
-    lab.reload(|setup| setup.more = OFF.to_owned()).await;
-    let called_off = Instant::now();
+    if finished {
+        lab.reload(|setup| setup.more = OFF.to_owned()).await;
+    } else {
+        // It may be long before it is its turn to hear that it is called off.
+        lab.setup.more = OFF.to_owned();
+        lab.write_config();
+        lab.restart(Signal::SIGKILL).await;
+    }
+    let ended = Instant::now();
     while Scheduled::of(lab)?.is_learning {
-        ensure!(called_off.elapsed() < CALLED_OFF, "the training does not end");
+        ensure!(ended.elapsed() < DEADLINE, "the training does not end");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let learned = at_last.learned.saturating_sub(at_first.learned);
