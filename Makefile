@@ -111,7 +111,7 @@ LEARNING := benches/runs/$(shell date +%F)-learning
 ROUNDS ?= 6
 
 .PHONY: bench-learning
-bench-learning: setup-build ## what learning costs: the time of a training and of a forecast, and the p99 of live traffic with and without a training beside it; kept in benches/runs
+bench-learning: setup-build ## what learning costs: the time of a training and of a forecast, and the p99 of live traffic with and without a training beside it, in turns (ROUNDS=6, under 6 minutes); kept in benches/runs
 	cargo build --locked --release -p serinus -p serinus-tests --bins
 	cargo build --locked --release -p serinus-models --example learning_speed
 	mkdir -p $(LEARNING)

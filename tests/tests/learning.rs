@@ -15,7 +15,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Longest wait for a training: it yields to everything else that runs.
-const TRAINING: Duration = Duration::from_secs(180);
+const TRAINING: Duration = Duration::from_secs(600);
 
 /// What is told of an episode: what lasts goes on failing, what passes has stopped.
 fn features(at: u64, sustained: bool) -> FeatureVector {
@@ -140,6 +140,37 @@ async fn labels_become_a_model_on_trial_and_by_hand_the_very_same() {
     ] {
         assert!(shown.contains(words), "no '{words}' in\n{shown}");
     }
+}
+
+/// The scheduling of the proxy's threads of that name: policy and nice value.
+fn scheduling(lab: &Lab, name: &str) -> Vec<(u32, i32)> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", lab.proxy.pid().unwrap())).unwrap();
+    let told = tasks.filter_map(|task| {
+        let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).ok()?;
+        // After the name in brackets: state is field 3 of proc(5), nice 19, policy 41.
+        let (head, fields) = stat.rsplit_once(") ")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let is_it = head.ends_with(&format!("({name}"));
+        is_it.then(|| (fields[41 - 3].parse().unwrap(), fields[19 - 3].parse().unwrap()))
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn the_thread_that_learns_has_a_core_only_while_nobody_else_wants_it() {
+    let lab = Lab::start(Setup { stages: vec![(0.0, "10m")], ..Setup::default() }).await;
+    // SCHED_IDLE is 5, SCHED_OTHER 0. It begins with it, as soon as it has a core.
+    let deadline = Instant::now() + DEADLINE;
+    while scheduling(&lab, "learning") != [(5, 19)] {
+        assert!(Instant::now() < deadline, "{:?}", scheduling(&lab, "learning"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let all = std::fs::read_dir(format!("/proc/{}/task", lab.proxy.pid().unwrap())).unwrap();
+    let idle = all.filter(|task| {
+        let stat = std::fs::read_to_string(task.as_ref().unwrap().path().join("stat"));
+        stat.is_ok_and(|stat| stat.rsplit_once(") ").unwrap().1.split(' ').nth(38) == Some("5"))
+    });
+    assert_eq!(idle.count(), 1, "no other thread");
 }
 
 #[tokio::test]

@@ -38,6 +38,14 @@ pub struct TrainingRow {
     pub sustained: bool,
 }
 
+/// A model, and what was forecast of rows by others like it that had not seen them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Fitted {
+    pub(crate) model: Model,
+    /// Positions of rows, and calibrated log-odds.
+    pub(crate) held_out: Vec<(usize, f64)>,
+}
+
 /// Why no model could be fitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
@@ -102,7 +110,8 @@ pub enum FitError {
 /// [`FitError`] names what is wrong with the rows, or which member could not be fitted.
 pub fn fit(rows: &[TrainingRow], seed: u64) -> Result<Predictor, FitError> {
     let folds = |deployments: &BTreeSet<u64>| shuffled(deployments, seed);
-    fit_by(rows, seed, (TREES, TREES), folds, &mut |_| true).map(Predictor::of)
+    let fitted = fit_by(rows, seed, (TREES, TREES), folds, &mut |_| true)?;
+    Ok(Predictor::of(fitted.model))
 }
 
 /// Fits a model to what happened in this order: the deployments' numbers are their ranks in time, and
@@ -116,7 +125,7 @@ pub(crate) fn fit_in_time(
     rows: &[TrainingRow],
     seed: u64,
     go_on: &mut dyn FnMut(f64) -> bool,
-) -> Result<Model, FitError> {
+) -> Result<Fitted, FitError> {
     fit_by(rows, seed, (TREES_IN_PLACE, TREES_HELD_OUT), in_time, go_on)
 }
 
@@ -126,7 +135,7 @@ fn fit_by(
     (trees, trees_held_out): (usize, usize),
     folds: impl FnOnce(&BTreeSet<u64>) -> Vec<Fold>,
     go_on: &mut dyn FnMut(f64) -> bool,
-) -> Result<Model, FitError> {
+) -> Result<Fitted, FitError> {
     check(rows)?;
     let all: Vec<&TrainingRow> = rows.iter().collect();
     let deployments: BTreeSet<u64> = rows.iter().map(|row| row.deployment).collect();
@@ -155,7 +164,8 @@ fn fit_by(
         calibration,
         scaler,
     };
-    go_on(1.0).then_some(model).ok_or(FitError::Cancelled)
+    let held_out = held_out.log_odds(alpha, calibration);
+    go_on(1.0).then_some(Fitted { model, held_out }).ok_or(FitError::Cancelled)
 }
 
 fn check(rows: &[TrainingRow]) -> Result<(), FitError> {
@@ -201,6 +211,8 @@ impl Design {
 /// Predictions for rows by members that had not seen their deployment.
 #[derive(Default)]
 struct HeldOut {
+    /// Positions of the rows.
+    rows: Vec<usize>,
     sustained: Vec<bool>,
     /// See [`lateness`].
     lateness: Vec<f64>,
@@ -219,6 +231,12 @@ impl HeldOut {
         };
         let losses = (0..ALPHAS.len()).map(|alpha| (alpha, loss(alpha)));
         losses.rev().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(ALPHAS.len() - 1, |best| best.0)
+    }
+
+    /// Calibrated log-odds by the position of the row.
+    fn log_odds(&self, alpha: usize, calibration: Calibration) -> Vec<(usize, f64)> {
+        let calibrated = |score: platt::Score| calibration.apply(score.log_odds, score.lateness);
+        self.rows.iter().copied().zip(self.scores(alpha).into_iter().map(calibrated)).collect()
     }
 
     /// Averaged log-odds with how late they were and their labels.
@@ -248,10 +266,12 @@ fn cross_validate(
         if !go_on(done as f64 / (folds.len() + 1) as f64) {
             return Err(FitError::Cancelled);
         }
-        let of = |deployments: &BTreeSet<u64>| -> Vec<&TrainingRow> {
-            rows.iter().filter(|row| deployments.contains(&row.deployment)).collect()
+        let of = |deployments: &BTreeSet<u64>| {
+            let those = rows.iter().enumerate();
+            those.filter(|(_, row)| deployments.contains(&row.deployment)).unzip()
         };
-        let (train, test) = (of(&fold.train), of(&fold.test));
+        let (_, train): (Vec<usize>, Vec<&TrainingRow>) = of(&fold.train);
+        let (places, test): (Vec<usize>, Vec<&TrainingRow>) = of(&fold.test);
         let one_class = train.windows(2).all(|pair| pair[0].sustained == pair[1].sustained);
         if one_class {
             continue; // nothing can be learnt without this fold, so nothing is held out
@@ -269,6 +289,7 @@ fn cross_validate(
         }
         held_out.lateness.extend(test.iter().map(|row| lateness(&row.features.0)));
         held_out.sustained.extend(&test_design.sustained);
+        held_out.rows.extend(places);
     }
     Ok(held_out)
 }

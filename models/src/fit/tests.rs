@@ -28,6 +28,22 @@ fn forecasts(predictor: &Predictor, rows: &[TrainingRow]) -> Vec<(f64, bool)> {
 }
 
 #[test]
+fn what_was_held_out_is_told_of_the_row_that_it_is_of_and_calibrated() {
+    let rows = planted(300, 2, 5);
+    let fitted = fit_in_time(&rows, 7, &mut |_| true).unwrap();
+    // The first fifth is never held out.
+    let places: BTreeSet<usize> = fitted.held_out.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, (120..600).collect());
+    let told = fitted
+        .held_out
+        .iter()
+        .map(|(place, log_odds)| (1.0 / (1.0 + f64::exp(-log_odds)), rows[*place].sustained));
+    let told: Vec<(f64, bool)> = told.collect();
+    assert!(quality::auc(&told).unwrap() > 0.85, "{:?}", quality::auc(&told));
+    assert!(quality::calibration_error(&told) < 0.06, "{}", quality::calibration_error(&told));
+}
+
+#[test]
 fn finds_what_was_planted_and_says_it_honestly_on_deployments_it_has_not_seen() {
     let predictor = fit(&planted(400, 2, 1), 7).unwrap();
     let unseen = forecasts(&predictor, &planted(400, 2, 2));

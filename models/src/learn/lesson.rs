@@ -99,27 +99,33 @@ impl Lesson {
     }
 }
 
-/// Training rows of lessons, the releases numbered in the order in which they began. Where there are
+/// Training rows, and where each comes from: the number of its lesson and the place of its look there.
+pub(super) struct Rows {
+    pub(super) rows: Vec<TrainingRow>,
+    pub(super) places: Vec<(usize, usize)>,
+}
+
+/// Training rows of numbered lessons, the releases numbered in the order in which they began. Where there are
 /// more than `most`, each lesson gives up some of its looks, those of its neighbours others.
-pub(super) fn rows<'a>(
-    lessons: impl Iterator<Item = &'a Lesson> + Clone,
-    most: usize,
-) -> Vec<TrainingRow> {
+pub(super) fn rows(lessons: &[(usize, &Lesson)], most: usize) -> Rows {
     let mut ranks: BTreeMap<(Timestamp, &str), u64> =
-        lessons.clone().map(|lesson| (lesson.release(), 0)).collect();
+        lessons.iter().map(|(_, lesson)| (lesson.release(), 0)).collect();
     for (rank, number) in ranks.values_mut().enumerate() {
         *number = rank as u64;
     }
-    let looks: usize = lessons.clone().map(|lesson| lesson.looks.len()).sum();
+    let looks: usize = lessons.iter().map(|(_, lesson)| lesson.looks.len()).sum();
     let every = looks.div_ceil(most.max(1)).max(1);
-    let rows_of = |(place, lesson): (usize, &'a Lesson)| {
-        let deployment = ranks[&lesson.release()];
-        let row = |(_, features): &(u32, FeatureVector)| TrainingRow {
-            deployment,
-            features: features.clone(),
-            sustained: lesson.sustained,
-        };
-        lesson.looks.iter().skip(place % every).step_by(every).map(row).collect::<Vec<_>>()
-    };
-    lessons.enumerate().flat_map(rows_of).collect()
+    let (mut rows, mut places) = (Vec::new(), Vec::new());
+    for (turn, (number, lesson)) in lessons.iter().enumerate() {
+        let looks = lesson.looks.iter().enumerate().skip(turn % every).step_by(every);
+        for (look, (_, features)) in looks {
+            places.push((*number, look));
+            rows.push(TrainingRow {
+                deployment: ranks[&lesson.release()],
+                features: features.clone(),
+                sustained: lesson.sustained,
+            });
+        }
+    }
+    Rows { rows, places }
 }

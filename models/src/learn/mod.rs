@@ -7,18 +7,21 @@
 
 mod bet;
 mod doubt;
+mod figures;
 mod frozen;
 mod lesson;
 mod roster;
+mod say;
 mod train;
 mod trial;
 
 pub use doubt::doubted;
+pub use figures::{CalibrationRow, Figures, calibration_table, figures};
 pub use frozen::Frozen;
 pub use lesson::{Lesson, NotLearned};
 pub use roster::{Finding, RETRAIN_AFTER, Roster};
 pub use train::{MOST_LESSONS, Progress, train};
-pub use trial::{CalibrationRow, Figures, Standing, Verdict, calibration_table, figures};
+pub use trial::{Standing, Verdict};
 
 #[cfg(test)]
 mod tests;

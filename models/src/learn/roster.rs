@@ -17,7 +17,7 @@ pub const RETRAIN_AFTER: usize = 20;
 /// With fewer new labels one is fitted after so long.
 const RETRAIN_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Challengers on trial at the same time.
-const MOST_CHALLENGERS: usize = 4;
+const MOST_CHALLENGERS: usize = 8;
 /// With fewer labels than this a challenger gives way to the next one.
 const HARDLY_TRIED: u64 = 10;
 /// How sure the drift guard has to be that the prior is the better one: an alarm in so many labels,
@@ -25,8 +25,6 @@ const HARDLY_TRIED: u64 = 10;
 const DRIFT: f64 = 100.0;
 /// Labels that count as of late.
 const OF_LATE: usize = 50;
-/// Differences of log-loss below this, in nats, are not made more of.
-const LEAST_DIFFERENCE: f64 = 0.5;
 /// No forecast is taken for surer than this, so that one surprise alone is no alarm.
 const SUREST: f64 = 0.98;
 
@@ -200,8 +198,8 @@ impl Roster {
             let differs = |label: bool| loss(&own, label) - loss(&of_prior, label);
             losses.push((loss(&own, lesson.sustained), loss(&of_prior, lesson.sustained)));
             // The most that it can be is known before the label is.
-            let most = differs(true).abs().max(differs(false).abs()).max(LEAST_DIFFERENCE);
-            bet.see_change(differs(lesson.sustained) / most);
+            let most = differs(true).abs().max(differs(false).abs());
+            bet.see_change(differs(lesson.sustained), most);
         }
         let late = &losses[losses.len().saturating_sub(OF_LATE)..];
         let mean = |of: fn(&(f64, f64)) -> f64| {

@@ -81,14 +81,14 @@ fn brier(predictor: &Predictor, lessons: &[Lesson]) -> f64 {
 }
 
 #[test]
-fn the_first_labels_hardly_move_a_forecast_and_many_do() {
-    let few = trained(&lessons(60, 2, odd));
-    let says: Vec<f64> = few.says(Some("odd")).iter().map(|say| say.share).collect();
-    // 60 labels against 100; then 20 of its own against 50.
-    let (all, own) = (60.0 / 160.0, 20.0 / 70.0);
-    let expected = [(1.0 - all) * (1.0 - own), all * (1.0 - own), own];
-    assert!(says.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{says:?} {expected:?}");
-    assert!(few.says(None).iter().map(|say| say.share).sum::<f64>() > 1.0 - 1e-12);
+fn a_service_that_the_prior_is_wrong_about_has_more_say_than_one_that_it_is_right_about() {
+    let learned = trained(&lessons(240, 2, odd));
+    let own = |service: &str| learned.says(Some(service))[2].share;
+    // 80 labels of its own against 50.
+    let by_number = 80.0 / 130.0;
+    assert!(own("odd") > by_number + 0.05, "{} {by_number}", own("odd"));
+    assert!(own("odd") > own("cart") + 0.1, "{} {}", own("odd"), own("cart"));
+    assert!(learned.says(None).iter().map(|say| say.share).sum::<f64>() > 1.0 - 1e-12);
 }
 
 #[test]
@@ -96,7 +96,8 @@ fn forecasts_are_averaged_on_the_log_odds_and_still_explain_themselves() {
     let learned = trained(&lessons(60, 2, odd));
     let features = &lessons(1, 9, odd)[0].looks[0].1;
     let log_odds = |p: f64| (p / (1.0 - p)).ln();
-    let all = 60.0 / 160.0;
+    let all = learned.says(None)[1].share;
+    assert!((0.05..0.95).contains(&all), "{all}");
     let layer = learned.layer_of_all();
     let expected = (1.0 - all) * log_odds(PRIOR.forecast(features).probability)
         + all * log_odds(layer.forecast(features).probability);
@@ -326,6 +327,80 @@ fn a_challenger_that_does_worse_on_the_frozen_scenarios_does_not_win() {
     assert_eq!(verdict(&worse, &silent()), Verdict::Won);
     assert!(matches!(verdict(&worse, &frozen), Verdict::Lost(why) if why.contains("frozen")));
     assert_eq!(verdict(&trained(&lessons(200, 5, |_, row| row.sustained)), &frozen), Verdict::Won);
+}
+
+#[test]
+fn a_trial_ends_where_there_is_enough_to_say_and_not_before() {
+    let challenger = trained(&lessons(60, 5, |_, row| row.sustained));
+    let verdict = |labels, capital, brier, calibration| {
+        let standing = Standing { labels, capital, brier, calibration };
+        super::trial::verdict(&standing, (&PRIOR, &challenger), &silent())
+    };
+    let (better, worse, alike) = ((0.2, 0.1), (0.1, 0.2), (0.1, 0.1));
+    assert_eq!(verdict(30, 20.0, better, alike), Verdict::Won);
+    for (labels, capital, brier, calibration) in [
+        (29, 500.0, better, alike),
+        (199, 19.0, better, alike),
+        (199, 500.0, worse, alike),
+        (199, 500.0, better, (0.1, 0.13)),
+    ] {
+        assert_eq!(verdict(labels, capital, brier, calibration), Verdict::Open, "{labels}");
+    }
+    for (capital, brier, calibration, why) in [
+        (19.0, better, alike, "no better"),
+        (500.0, worse, alike, "Brier score is 0.200"),
+        (500.0, better, (0.1, 0.13), "calibration error 0.130"),
+    ] {
+        let lost = verdict(200, capital, brier, calibration);
+        assert!(matches!(&lost, Verdict::Lost(told) if told.contains(why)), "{lost:?}");
+    }
+}
+
+#[test]
+fn where_there_are_too_many_looks_every_lesson_gives_up_some_and_rows_say_where_they_are_from() {
+    let all = lessons(40, 5, odd);
+    let numbered: Vec<(usize, &Lesson)> = all.iter().enumerate().skip(4).collect();
+    for (most, expected) in [(1_000, 72), (40, 36), (30, 24)] {
+        let rows = super::lesson::rows(&numbered, most);
+        assert_eq!((rows.rows.len(), rows.places.len()), (expected, expected), "of {most}");
+        for (row, (number, look)) in rows.rows.iter().zip(&rows.places) {
+            assert_eq!(row.features, all[*number].looks[*look].1);
+            assert_eq!(row.sustained, all[*number].sustained);
+        }
+        for look in [0, 1] {
+            assert!(rows.places.iter().any(|place| place.1 == look), "look {look} of {most}");
+        }
+    }
+}
+
+#[test]
+fn a_layer_is_weighed_beside_what_the_more_general_ones_said_of_the_same_looks() {
+    use super::say::{General, HeldOut};
+    use crate::fit::fit_in_time;
+    let all = lessons(60, 5, odd);
+    let known: Vec<&Lesson> = all.iter().collect();
+    let numbered: Vec<(usize, &Lesson)> = known.iter().copied().enumerate().collect();
+    let rows = super::lesson::rows(&numbered, 1_000);
+    let fitted = fit_in_time(&rows.rows, 3, &mut |_| true).unwrap();
+    let of_prior = |features: &FeatureVector| {
+        let p = PRIOR.forecast(features).probability;
+        (p / (1.0 - p)).ln()
+    };
+    let mut general = General::prior(&PRIOR, &known, (&rows, &fitted));
+    let check = |held_out: &[HeldOut], share: f64| {
+        // The first fifth of the releases is never held out; a lesson has two looks.
+        assert_eq!(held_out.len(), 48);
+        for (held_out, lesson) in held_out.iter().zip(&all[12..]) {
+            assert_eq!(held_out.sustained, lesson.sustained);
+            for ((found, own), (_, features)) in held_out.looks.iter().zip(&lesson.looks) {
+                let expected = (1.0 - share) * of_prior(features) + share * own;
+                assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+            }
+        }
+    };
+    check(&general.beside((&rows, &fitted)), 0.0);
+    general.take_in(0.25, (&rows, &fitted));
+    check(&general.beside((&rows, &fitted)), 0.25);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use super::doubt::doubted;
 use super::frozen::Frozen;
-use super::lesson::{Lesson, rows};
-use crate::fit::{FitError, fit_in_time};
-use crate::predictor::{Layer, Learned, Lineage, Model, Predictor};
+use super::lesson::{Lesson, Rows, rows};
+use super::say::{General, counts_as};
+use crate::fit::{FitError, Fitted, fit_in_time};
+use crate::predictor::{ALL_FROM, Layer, Learned, Lineage, Model, Predictor, SERVICE_FROM};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,33 +56,39 @@ pub fn train(
     }
     // The share of the work of each fit is that of its rows: all of them twice over.
     let total = 2.0 * lessons.len().max(1) as f64;
-    let all = fit_in_time(&rows(lessons.iter().copied(), MOST_ROWS), seed, &mut |share| {
+    let numbered: Vec<(usize, &Lesson)> = lessons.iter().copied().enumerate().collect();
+    let of_all = rows(&numbered, MOST_ROWS);
+    let all = fit_in_time(&of_all.rows, seed, &mut |share| {
         go_on(Progress { done: share * lessons.len() as f64 / total })
     })?;
+    let mut general = General::prior(prior, &lessons, (&of_all, &all));
+    let held_out = general.beside((&of_all, &all));
+    let labels = lessons.len() as u64;
     let mut learned = Learned {
         lineage: lineage(&lessons, (prior, parent), seed),
         prior: prior_model(prior),
         all: Layer {
-            labels: lessons.len() as u64,
-            counts_as: lessons.len() as u64,
-            model: Arc::new(all),
+            labels,
+            counts_as: counts_as(labels, ALL_FROM, &held_out),
+            model: Arc::new(all.model.clone()),
         },
         services: BTreeMap::new(),
     };
     restrain(&mut learned, frozen.brier(prior) + FROZEN_SLACK, frozen);
-    let mut of_services: BTreeMap<&str, Vec<&Lesson>> = BTreeMap::new();
-    for lesson in &lessons {
-        of_services.entry(&lesson.service).or_default().push(lesson);
+    general.take_in(learned.all.share(ALL_FROM), (&of_all, &all));
+    let mut of_services: BTreeMap<&str, Vec<(usize, &Lesson)>> = BTreeMap::new();
+    for (number, lesson) in numbered {
+        of_services.entry(&lesson.service).or_default().push((number, lesson));
     }
     // Where there is one service, the layer of all is its own.
     let alone = of_services.len() < 2;
-    let mut by_size: Vec<(&str, Vec<&Lesson>)> =
+    let mut by_size: Vec<(&str, Vec<(usize, &Lesson)>)> =
         of_services.into_iter().filter(|_| !alone).collect();
     by_size.sort_by_key(|(name, lessons)| (usize::MAX - lessons.len(), *name));
     let allowed = frozen.auc(prior) - WORSE_AT_MOST;
     let mut done = lessons.len();
     for (place, (service, own)) in by_size.into_iter().enumerate() {
-        let fitted = layer(place, &own, seed, &mut |share| {
+        let fitted = fit_own(place, &own, seed, &mut |share| {
             go_on(Progress { done: (done as f64 + share * own.len() as f64) / total })
         });
         done += own.len();
@@ -89,9 +96,11 @@ pub fn train(
             Err(FitError::Cancelled) => return Err(FitError::Cancelled),
             Err(why) => Some(why.to_string()),
             Ok(Err(why)) => Some(why),
-            Ok(Ok(model)) => {
+            Ok(Ok((rows, fitted))) => {
                 let labels = own.len() as u64;
-                let layer = Layer { labels, counts_as: labels, model: Arc::new(model) };
+                let held_out = general.beside((&rows, &fitted));
+                let counts_as = counts_as(labels, SERVICE_FROM, &held_out);
+                let layer = Layer { labels, counts_as, model: Arc::new(fitted.model) };
                 learned.services.insert(service.to_owned(), layer);
                 let auc = frozen.auc(&Predictor::of_learned(learned.clone()).of_service(service));
                 (auc < allowed).then(|| {
@@ -118,16 +127,16 @@ fn restrain(learned: &mut Learned, allowed: f64, frozen: &Frozen) {
     }
 }
 
-/// A service's own model; in the inner error, why it has none.
-fn layer(
+/// A service's own model and what it was fitted to; in the inner error, why it has none.
+fn fit_own(
     place: usize,
-    own: &[&Lesson],
+    own: &[(usize, &Lesson)],
     seed: u64,
     go_on: &mut dyn FnMut(f64) -> bool,
-) -> Result<Result<Model, String>, FitError> {
+) -> Result<Result<(Rows, Fitted), String>, FitError> {
     let releases = |of: Option<bool>| {
-        let of = own.iter().filter(|lesson| of.is_none_or(|kind| lesson.sustained == kind));
-        of.map(|lesson| lesson.release()).collect::<BTreeSet<_>>().len()
+        let of = own.iter().filter(|(_, lesson)| of.is_none_or(|kind| lesson.sustained == kind));
+        of.map(|(_, lesson)| lesson.release()).collect::<BTreeSet<_>>().len()
     };
     let (all, lasting, passing) = (releases(None), releases(Some(true)), releases(Some(false)));
     if place >= MOST_SERVICES {
@@ -138,7 +147,9 @@ fn layer(
             "{all} releases, {lasting} with a lasting failure and {passing} with a passing one: it takes {RELEASES}, and {OF_EACH} of each"
         )));
     }
-    fit_in_time(&rows(own.iter().copied(), MOST_ROWS_OF_SERVICE), seed, go_on).map(Ok)
+    let rows = rows(own, MOST_ROWS_OF_SERVICE);
+    let fitted = fit_in_time(&rows.rows, seed, go_on)?;
+    Ok(Ok((rows, fitted)))
 }
 
 /// What a pool rests on. A learned model given as the prior lends its own.

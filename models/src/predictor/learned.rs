@@ -1,8 +1,9 @@
 //! Models that are pooled: the shipped one, one of all services' episodes, one of each service's.
 //!
-//! Each step moves the log-odds towards the more particular model, by how many labels that one has
-//! seen: `(n0 * general + n * particular) / (n0 + n)`. So the first labels hardly move a forecast, and
-//! what was learned from one service never leaves it.
+//! Each step moves the log-odds towards the more particular model: `(n0 * general + n * particular) / (n0 + n)`,
+//! `n` being how many labels that one has seen, more where it forecast better what it had not seen and fewer where it
+//! forecast worse (`learn/say.rs`). So the first labels hardly move a forecast, and what was learned from one service
+//! never leaves it.
 
 use super::{Model, ModelError};
 use crate::time::Timestamp;
@@ -11,9 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Labels of all services that weigh as much as the shipped prior.
-const ALL_FROM: f64 = 100.0;
+pub(crate) const ALL_FROM: f64 = 100.0;
 /// Labels of one service that weigh as much as everything else.
-const SERVICE_FROM: f64 = 50.0;
+pub(crate) const SERVICE_FROM: f64 = 50.0;
 
 /// A model and the labels that it has seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,10 +79,10 @@ impl Learned {
 
     /// The layers with their shares, for the releases of one service or for any.
     pub(super) fn layers(&self, service: Option<&str>) -> Vec<(f64, Arc<Model>)> {
-        let all = weight(self.all.counts_as, ALL_FROM);
+        let all = self.all.share(ALL_FROM);
         let mut layers = vec![(1.0 - all, self.prior.clone()), (all, self.all.model.clone())];
         if let Some(own) = service.and_then(|service| self.services.get(service)) {
-            let share = weight(own.counts_as, SERVICE_FROM);
+            let share = own.share(SERVICE_FROM);
             layers.iter_mut().for_each(|(of_layer, _)| *of_layer *= 1.0 - share);
             layers.push((share, own.model.clone()));
         }
@@ -101,7 +102,9 @@ impl Learned {
     }
 }
 
-/// The share of a model that has seen so many labels, against what weighs as `from` of them.
-fn weight(labels: u64, from: f64) -> f64 {
-    labels as f64 / (from + labels as f64)
+impl Layer {
+    /// Its share against what weighs as `from` labels.
+    pub(crate) fn share(&self, from: f64) -> f64 {
+        self.counts_as as f64 / (from + self.counts_as as f64)
+    }
 }

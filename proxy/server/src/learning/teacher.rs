@@ -1,8 +1,8 @@
 //! The thread that learns: woken by a label, it reads the journal, lets champion and challengers be
 //! compared, fits a new challenger when it is time, and tells the control loop what came of it.
 //!
-//! It is nobody's neighbour: the lowest priority, one core, bounded memory (the latest 5 000 labels), and
-//! it can be cancelled. Each round has a thread of its own: a panic ends the round, not the next one.
+//! It is nobody's neighbour: it has a core while nobody else wants it (`SCHED_IDLE`), bounded memory (the latest
+//! 5 000 labels), and it can be cancelled. Each round has a thread of its own: a panic ends the round, not the next one.
 
 use super::lessons::Lessons;
 use super::news::News;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(crate) const SEED: u64 = 1;
 /// Without a new label it is asked so often whether a day has passed.
 const EVERY: Duration = Duration::from_secs(3_600);
-/// The lowest priority that there is.
+/// The lowest priority among threads that share a core.
 const NICE: i32 = 19;
 
 /// What the thread knows after a round.
@@ -115,9 +115,7 @@ impl Desk {
         std::thread::scope(|scope| {
             let round = std::thread::Builder::new().name("learning".into());
             let round = round.spawn_scoped(scope, || {
-                if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-                    tracing::warn!(%error, "learning runs at the usual priority");
-                }
+                give_way();
                 self.round(now())
             });
             match round {
@@ -174,6 +172,30 @@ impl Desk {
             trouble: None,
         };
         Ok((news, report))
+    }
+}
+
+/// Has the scheduler run this thread only where no other is ready: one of the data path that wakes up takes the
+/// core from it at once, and a core with nothing else on it counts as idle. The lowest priority besides, for where
+/// that is refused.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::unix::{
+            NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+            thread_native_id, thread_schedule_policy,
+        };
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        let lowest = thread_priority::ThreadPriority::Min;
+        // It sets the priority to the usual one as well, which a process of a lower one may not: what counts
+        // is what the scheduler says afterwards.
+        let _ = set_thread_priority_and_policy(thread_native_id(), lowest, idle);
+        if !thread_schedule_policy().is_ok_and(|policy| policy == idle) {
+            tracing::warn!("learning shares cores with others, at the lowest priority");
+        }
+    }
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "learning runs at the usual priority");
     }
 }
 

@@ -37,7 +37,12 @@ async fn what_asks_and_changes_nothing_is_copied_once_marked_and_counted_for_nob
         let answer = running.get(&format!("/page/{turn}?q=1")).await;
         assert_eq!((answer.status, answer.variant()), (200, "stable"));
     }
-    assert_eq!(running.ask(&post("item=7")).await.status, 200);
+    // What changes something, and what has a body, whatever it asks for.
+    let with_body = post("item=7").replacen("POST", "GET", 1);
+    let without = get("/item/7").replacen("GET", "DELETE", 1);
+    for uncopied in [post("item=7"), with_body, without] {
+        assert_eq!(running.ask(&uncopied).await.status, 200, "{uncopied}");
+    }
     until_mirrored(&running, 5, 0).await;
     let copies = canary.seen();
     assert_eq!(copies.len(), 5);
@@ -48,7 +53,7 @@ async fn what_asks_and_changes_nothing_is_copied_once_marked_and_counted_for_nob
         assert_eq!(field(copy, "x-synthetic"), None, "{copy}");
     }
     assert!(stable.seen().iter().all(|seen| field(seen, "x-serinus-mirror").is_none()));
-    let seen = running.observed(6).await;
+    let seen = running.observed(8).await;
     assert_eq!(seen.canary, Sample::default(), "a copy is no user's request");
 }
 
@@ -80,13 +85,17 @@ async fn nothing_is_copied_unless_it_is_asked_for_and_the_canary_is_judged() {
     let paths: Vec<String> =
         canary.seen().iter().map(|seen| seen.split(' ').nth(1).unwrap().to_owned()).collect();
     assert_eq!(paths, ["/judged", "/again"]);
-    // A reload that switches it off is followed, and what was counted is there when it is on again.
+    // Over a reload that leaves it on it goes on, and so does its count; one that switches it off is followed.
     let mut settings = running.settings.clone();
+    settings.services[0].timeouts.read *= 2;
+    running.path.reconfigure(&settings, super::table(&settings, 0.0)).unwrap();
+    running.get("/reloaded").await;
+    until_mirrored(&running, 3, 0).await;
     settings.services[0].mirror = Weight::ZERO;
     running.path.reconfigure(&settings, super::table(&settings, 0.0)).unwrap();
     running.path.mirror(|_| true);
     running.get("/off").await;
-    assert_eq!((running.path.mirrored(), canary.seen().len()), (Vec::new(), 2));
+    assert_eq!((running.path.mirrored(), canary.seen().len()), (Vec::new(), 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,6 +109,26 @@ async fn a_canary_that_never_answers_keeps_nobody_waiting_and_few_copies() {
     until_mirrored(&running, 0, 100).await;
     assert_eq!(canary.seen().len(), 64, "so many at a time");
     assert_eq!(running.observed(100).await.canary, Sample::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_users_of_stable_are_copied_and_connections_are_kept() {
+    // Hangs up at the second request of a connection: so the second copy is in vain if it came on the first one's.
+    let (running, _stable, canary) = mirroring(100.0, Reply::Once).await;
+    running.path.mirror(|_| true);
+    running.get("/first").await;
+    until_mirrored(&running, 1, 0).await;
+    running.get("/second").await;
+    until_mirrored(&running, 1, 1).await;
+    assert_eq!(canary.seen().len(), 2);
+    // Who is on the canary is seen there already.
+    canary.reply(Reply::Status(200));
+    running.path.publish(super::table(&running.settings, 100.0));
+    assert_eq!(running.get("/user").await.variant(), "canary");
+    running.observed(3).await;
+    let copies =
+        canary.seen().iter().filter(|seen| field(seen, "x-serinus-mirror").is_some()).count();
+    assert_eq!((copies, canary.seen().len()), (2, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
