@@ -1,6 +1,7 @@
 //! What changes in headers on the way through.
 
 use super::connection::Client;
+use super::mirror;
 use super::origin::FORWARDED_FOR;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE,
@@ -106,7 +107,7 @@ fn appended(request: &RequestHeader, address: &HeaderValue) -> HeaderValue {
 }
 
 fn strip_marks(request: &mut RequestHeader) -> pingora::Result<()> {
-    for mark in [&SYNTHETIC, &SYNTHETIC_SIGNATURE] {
+    for mark in [&SYNTHETIC, &SYNTHETIC_SIGNATURE, &mirror::MARK] {
         if request.headers.contains_key(mark) {
             request.remove_header(mark);
         }

@@ -21,8 +21,8 @@ use std::sync::{Arc, OnceLock};
 const MOST_AT_ONCE: usize = 64;
 /// Longest answer that is read to keep its connection; a longer one is hung up on.
 const LONGEST: usize = 1 << 20;
-/// How a copy is known.
-const MARK: HeaderName = HeaderName::from_static("x-serinus-mirror");
+/// How a copy is known; what clients send of it is taken off with the other marks.
+pub(super) const MARK: HeaderName = HeaderName::from_static("x-serinus-mirror");
 
 /// What is copied of one service's requests.
 #[derive(Debug)]
@@ -60,10 +60,7 @@ impl Mirror {
     }
 
     /// Sends a copy of a request that is on its way to stable for the first time, if it is its turn.
-    pub(crate) fn copy(&self, worker: &Arc<Worker>, routed: &Routed, header: &mut RequestHeader) {
-        if header.headers.contains_key(MARK) {
-            header.remove_header(&MARK); // only a copy may say that it is one
-        }
+    pub(crate) fn copy(&self, worker: &Arc<Worker>, routed: &Routed, header: &RequestHeader) {
         if !self.state.open.load(Ordering::Relaxed)
             || routed.variant != Variant::Stable
             || routed.has_body

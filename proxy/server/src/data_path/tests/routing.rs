@@ -55,7 +55,7 @@ async fn the_upstream_learns_who_asked_and_no_client_passes_for_a_probe() {
     let answer = running
         .ask(
             "GET /a?b=1 HTTP/1.1\r\nHost: shop.test:8080\r\nconnection: close, x-hop\r\nx-hop: 1\r\n\
-             x-forwarded-for: 203.0.113.1\r\nx-synthetic: p/1\r\nuser-agent: serinus-probe/1\r\n\
+             x-forwarded-for: 203.0.113.1\r\nx-synthetic: p/1\r\nx-serinus-mirror: 1\r\nuser-agent: serinus-probe/1\r\n\
              baggage: synthetic_request=true, a=1\r\n\r\n",
         )
         .await;
@@ -69,6 +69,7 @@ async fn the_upstream_learns_who_asked_and_no_client_passes_for_a_probe() {
         ("x-forwarded-host", Some("shop.test:8080")),
         ("baggage", Some("a=1")),
         ("x-synthetic", None),
+        ("x-serinus-mirror", None),
         ("user-agent", None),
         ("x-hop", None),
     ] {
