@@ -3,6 +3,8 @@
 
 mod clumping;
 mod latency;
+#[cfg(test)]
+mod properties;
 mod trend;
 
 pub(crate) use clumping::Clumping;
