@@ -58,9 +58,10 @@ impl Teacher {
         let cancelled = Arc::new(AtomicBool::new(false));
         let desk =
             Desk { state_dir, roster, frozen: OnceLock::new(), cancelled: cancelled.clone() };
-        std::thread::Builder::new()
-            .name("learning".into())
-            .spawn(move || desk.run(&woken, tell))?;
+        std::thread::Builder::new().name("learning".into()).spawn(move || {
+            give_way(); // and so do the threads that it starts
+            desk.run(&woken, tell);
+        })?;
         Ok(Teacher { wake, cancelled })
     }
 
@@ -114,10 +115,7 @@ impl Desk {
     fn round_apart(&mut self) -> std::thread::Result<anyhow::Result<(Vec<News>, Report)>> {
         std::thread::scope(|scope| {
             let round = std::thread::Builder::new().name("learning".into());
-            let round = round.spawn_scoped(scope, || {
-                give_way();
-                self.round(now())
-            });
+            let round = round.spawn_scoped(scope, || self.round(now()));
             match round {
                 Ok(round) => round.join(),
                 Err(error) => Ok(Err(error.into())),
