@@ -7,7 +7,7 @@
 //!                                  ▼  │    ▼ │
 //!                                paused    withdrawn (weight 0, still progressing or paused)
 //!                                  │            │
-//!                                  └─────┬──────┘ forecast, third anomaly, limit, abort
+//!                                  └─────┬──────┘ forecast, anomaly again, limit, abort
 //!                                        ▼
 //!                                   rolled_back ──(retry, or another version)──► progressing
 //! ```
@@ -30,9 +30,6 @@ use std::time::Duration;
 /// The anomaly with this number is a rollback: what fails again and again is not passing. Those
 /// count, too, that only probes see while users are off.
 const LAST_ANOMALY: u32 = 3;
-
-/// What an anomaly counts that users meet after another: it looked well without them, and fails with them.
-const MET_AGAIN: u32 = 2;
 
 /// From the second anomaly on users return only after the canary has looked well for so long (half
 /// of `withdraw_limit` if that is less): longer than the good half of a fault that comes and goes,
@@ -172,8 +169,10 @@ fn suspect(
     now: Timestamp,
     kind: RecordKind,
 ) -> Change {
-    let met_again = kind == RecordKind::Withdrawn && state.anomalies > 0;
-    let anomalies = state.anomalies + if met_again { MET_AGAIN } else { 1 };
+    // Well without users and failing with them is no passing fault, either.
+    let met_again =
+        kind == RecordKind::Withdrawn && state.anomalies > 0 && state.held_since.is_none();
+    let anomalies = state.anomalies + 1;
     let mut state = ServiceState { anomalies, last_anomaly: Some(now), ..state.clone() };
     let why = why(evaluation);
     let text = match kind {
@@ -188,7 +187,7 @@ fn suspect(
         }
         _ => why,
     };
-    if anomalies >= LAST_ANOMALY {
+    if met_again || anomalies >= LAST_ANOMALY {
         return roll_back(&state, Some("repeated"), text);
     }
     state.anomaly_stage = state.anomaly_stage.max(state.stage);

@@ -132,9 +132,7 @@ impl Load {
 /// What the kernel tells of the proxy's threads.
 #[derive(Debug, Clone, Copy, Default)]
 struct Scheduled {
-    /// The learning thread's time on a core.
-    learned: Duration,
-    /// How long the others were ready to run and had no core.
+    /// How long its threads, the learning ones aside, were ready to run and had no core.
     waited: Duration,
     is_learning: bool,
 }
@@ -152,13 +150,12 @@ impl Scheduled {
             ) else {
                 continue;
             };
-            let mut times = times.split_whitespace().map(|time| time.parse().unwrap_or_default());
-            let mut next = || Duration::from_nanos(times.next().unwrap_or_default());
-            let (ran, waited) = (next(), next());
+            // Time on a core, time of waiting for one.
+            let waited = times.split_whitespace().nth(1).and_then(|time| time.parse().ok());
             if name.trim_end() == LEARNING {
-                (told.learned, told.is_learning) = (ran, true);
+                told.is_learning = true;
             } else {
-                told.waited += waited;
+                told.waited += Duration::from_nanos(waited.unwrap_or_default());
             }
         }
         Ok(told)
@@ -169,8 +166,7 @@ impl Scheduled {
 struct Window {
     latencies: Latencies,
     lasted: Duration,
-    /// The learning thread's time on a core, and whether the training came to its end.
-    learned: Duration,
+    /// Whether the training came to its end.
     finished: bool,
     /// How long the other threads waited for one.
     waited: Duration,
@@ -210,9 +206,8 @@ async fn with_training(lab: &mut Lab) -> anyhow::Result<Window> {
         ensure!(ended.elapsed() < DEADLINE, "the training does not end");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let learned = at_last.learned.saturating_sub(at_first.learned);
     let waited = at_last.waited.saturating_sub(at_first.waited);
-    Ok(Window { latencies, lasted, learned, finished, waited })
+    Ok(Window { latencies, lasted, finished, waited })
 }
 
 /// Requests for as long, with nothing beside them but what asks for events as often.
@@ -227,7 +222,7 @@ async fn without_training(lab: &Lab, lasts: Duration) -> anyhow::Result<Window> 
     ensure!(!at_last.is_learning, "nothing is learned in between");
     let waited = at_last.waited.saturating_sub(at_first.waited);
     let latencies = load.finish().await?;
-    Ok(Window { latencies, lasted, learned: Duration::ZERO, finished: false, waited })
+    Ok(Window { latencies, lasted, finished: false, waited })
 }
 
 /// The value below which that share of them is, in milliseconds.
@@ -250,7 +245,6 @@ fn figures(windows: &[&Window]) -> Value {
         "p50_ms": at(0.5), "p90_ms": at(0.9), "p99_ms": at(0.99), "p999_ms": at(0.999),
         "seconds": sum(|window| window.lasted),
         "trainings_finished": windows.iter().filter(|window| window.finished).count(),
-        "training_core_seconds": sum(|window| window.learned),
         "waited_for_a_core_us_per_request": 1e6 * sum(|window| window.waited) / requests.max(1) as f64,
     })
 }

@@ -20,7 +20,7 @@ pub enum DrainError {
 
 impl DataPath {
     /// Takes an endpoint out of a service (or lets it come back): it gets no new request, those that
-    /// it has end as they began. It stays so over reloads, until a restart. `address` is `host:port`
+    /// it has end as they began. It stays so over reloads; whoever asks for it remembers it over restarts. `address` is `host:port`
     /// as configured, or an address that the name leads to.
     ///
     /// # Errors

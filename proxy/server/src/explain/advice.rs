@@ -27,7 +27,7 @@ pub(crate) fn next(record: &Record) -> Vec<String> {
             "If the forecast says that the failure lasts, the release is rolled back; if it clears, users return at the smallest stage.".into(),
         ],
         RecordKind::Restored => vec![
-            "The rollout goes on from this stage. If the canary fails again with users on it, it is rolled back.".into(),
+            "The rollout goes on from this stage. If the canary fails its users again, it is rolled back, unless it is past the stage in which it failed and five minutes have gone by without another anomaly.".into(),
         ],
         RecordKind::RolledBack | RecordKind::Aborted => vec![
             format!("Everybody is served by the stable version. {canary} stays out, also after a reload or a restart, until its version changes or somebody asks for another try."),
