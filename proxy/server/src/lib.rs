@@ -9,6 +9,7 @@ mod control;
 pub mod data_path;
 pub mod demo;
 mod explain;
+mod idle_time;
 mod learning;
 mod lifecycle;
 mod logging;

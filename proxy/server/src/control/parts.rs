@@ -3,6 +3,7 @@
 use crate::acme::{Agent, Progress};
 use crate::admin::ProbeMetrics;
 use crate::data_path::DataPath;
+use crate::idle_time;
 use serinus_config::Settings;
 use serinus_models::{Outcome, Pair};
 use serinus_probes::orca::LoadReports;
@@ -41,7 +42,7 @@ impl Parts {
         let probing = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("probes")
-            .on_thread_start(give_way)
+            .on_thread_start(|| idle_time::use_only("probes", NICENESS))
             .enable_all()
             .build()?;
         let (counted, loads) = (metrics.clone(), data_path.loads());
@@ -82,15 +83,8 @@ impl Parts {
     }
 }
 
-/// How much probes give way to users where both want the same core, whatever the proxy's own priority.
+/// How much less of a core probes get than users where they cannot be kept to idle time.
 const NICENESS: i32 = 5;
-
-/// On the thread that it is called on: users are served first. Being refused is no reason not to probe.
-fn give_way() {
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "probes run at the usual priority");
-    }
-}
 
 /// What is probed and read, with what it takes to reach it.
 pub(super) struct Aims {

@@ -8,6 +8,7 @@ use super::lessons::Lessons;
 use super::news::News;
 use super::store::ModelStore;
 use crate::control::journal::Reader;
+use crate::idle_time;
 use serinus_models::fit::FitError;
 use serinus_models::learn::{Frozen, Roster, Standing, doubted, train};
 use serinus_models::{Predictor, Timestamp};
@@ -59,7 +60,7 @@ impl Teacher {
         let desk =
             Desk { state_dir, roster, frozen: OnceLock::new(), cancelled: cancelled.clone() };
         std::thread::Builder::new().name("learning".into()).spawn(move || {
-            give_way(); // and so do the threads that it starts
+            idle_time::use_only("learning", NICE); // and so do the threads that it starts
             desk.run(&woken, tell);
         })?;
         Ok(Teacher { wake, cancelled })
@@ -170,30 +171,6 @@ impl Desk {
             trouble: None,
         };
         Ok((news, report))
-    }
-}
-
-/// Has the scheduler run this thread only where no other is ready: one of the data path that wakes up takes the
-/// core from it at once, and a core with nothing else on it counts as idle. The lowest priority besides, for where
-/// that is refused.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    {
-        use thread_priority::unix::{
-            NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
-            thread_native_id, thread_schedule_policy,
-        };
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        let lowest = thread_priority::ThreadPriority::Min;
-        // It sets the priority to the usual one as well, which a process of a lower one may not: what counts
-        // is what the scheduler says afterwards.
-        let _ = set_thread_priority_and_policy(thread_native_id(), lowest, idle);
-        if !thread_schedule_policy().is_ok_and(|policy| policy == idle) {
-            tracing::warn!("learning shares cores with others, at the lowest priority");
-        }
-    }
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "learning runs at the usual priority");
     }
 }
 
