@@ -251,9 +251,12 @@ impl Detector {
 
     /// The e-value now.
     pub(crate) fn e_value(&self) -> f64 {
-        let live = gain(&self.all_routes, &TOGETHER) + of_each(&self.routes, &BY_ROUTE);
-        let probe = gain(&self.all_probes, &ALL_PROBES) + of_each(&self.probes, &BY_PROBE);
-        let steps = of_each(&self.steps, &BY_STEP);
+        let margin = self.margin;
+        let live =
+            gain(&self.all_routes, &TOGETHER, margin) + of_each(&self.routes, &BY_ROUTE, margin);
+        let probe =
+            gain(&self.all_probes, &ALL_PROBES, margin) + of_each(&self.probes, &BY_PROBE, margin);
+        let steps = of_each(&self.steps, &BY_STEP, margin);
         // What no process has of the stake stays where it was: at 1.
         (1.0 + live + probe + steps).max(0.0)
     }
@@ -268,14 +271,14 @@ impl Detector {
         // The route that fails is named, unless all together explain it twice as well.
         let alone = |stream| (stream, 1.0);
         for (stream, rank) in self.routes.iter().map(alone).chain(wide_routes) {
-            stream.evidence(&LIVE_EVENTS, &TOGETHER, rank, &mut found);
+            stream.evidence(&LIVE_EVENTS, &TOGETHER, rank, self.margin, &mut found);
         }
         let alone = |stream| (stream, 1.0);
         for (stream, rank) in self.probes.iter().map(alone).chain(wide_probes) {
-            stream.evidence(&PROBE_EVENTS, &WEIGHT_OF_PROBES, rank, &mut found);
+            stream.evidence(&PROBE_EVENTS, &WEIGHT_OF_PROBES, rank, self.margin, &mut found);
         }
         for stream in &self.steps {
-            stream.evidence(&STEP_EVENTS, &BY_STEP, 1.0, &mut found);
+            stream.evidence(&STEP_EVENTS, &BY_STEP, 1.0, self.margin, &mut found);
         }
         found.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         found.truncate(count);
@@ -304,7 +307,7 @@ impl Detector {
     pub(crate) fn routes_affected(&self) -> Option<f64> {
         let busy = self.routes.iter().filter(|stream| stream.is_busy());
         let (busy, affected) = busy.fold((0u32, 0u32), |(busy, affected), stream| {
-            (busy + 1, affected + u32::from(stream.most() >= 20.0))
+            (busy + 1, affected + u32::from(stream.most(self.margin) >= 20.0))
         });
         (busy > 0).then(|| f64::from(affected) / f64::from(busy))
     }
@@ -325,13 +328,13 @@ fn position<const N: usize>(streams: &[Stream<N>], name: &str) -> Option<usize> 
 }
 
 /// What these streams, each by itself, have won over their stakes.
-fn of_each<const N: usize>(streams: &[Stream<N>], shares: &[f64; N]) -> f64 {
-    streams.iter().map(|stream| stream.share * gain(stream, shares)).sum()
+fn of_each<const N: usize>(streams: &[Stream<N>], shares: &[f64; N], margin: f64) -> f64 {
+    streams.iter().map(|stream| stream.share * gain(stream, shares, margin)).sum()
 }
 
 /// What the events of a stream have won over their stakes.
-fn gain<const N: usize>(stream: &Stream<N>, shares: &[f64; N]) -> f64 {
-    let values = stream.e_values();
+fn gain<const N: usize>(stream: &Stream<N>, shares: &[f64; N], margin: f64) -> f64 {
+    let values = stream.e_values(margin);
     shares.iter().zip(values).map(|(share, e)| share * (e - 1.0)).sum()
 }
 

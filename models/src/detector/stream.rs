@@ -78,13 +78,13 @@ impl<const N: usize> Stream<N> {
         self.strands.get(event).map_or_else(Pair::default, |strand| strand.tick)
     }
 
-    pub(super) fn e_values(&self) -> [f64; N] {
-        std::array::from_fn(|at| self.strands[at].process.e_value())
+    pub(super) fn e_values(&self, margin: f64) -> [f64; N] {
+        std::array::from_fn(|at| self.strands[at].process.e_value(margin))
     }
 
     /// The largest e-value of its events.
-    pub(super) fn most(&self) -> f64 {
-        self.e_values().into_iter().fold(0.0, f64::max)
+    pub(super) fn most(&self, margin: f64) -> f64 {
+        self.e_values(margin).into_iter().fold(0.0, f64::max)
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -98,13 +98,14 @@ impl<const N: usize> Stream<N> {
         events: &[Event; N],
         shares: &[f64; N],
         precedence: f64,
+        margin: f64,
         found: &mut Vec<(f64, EventEvidence)>,
     ) {
         for ((event, strand), of_event) in events.iter().zip(&self.strands).zip(shares) {
             if !strand.is_busy() {
                 continue;
             }
-            let e_value = strand.process.e_value();
+            let e_value = strand.process.e_value(margin);
             let counts = strand.counts();
             let evidence = EventEvidence {
                 stream: self.name.clone(),

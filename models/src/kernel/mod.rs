@@ -21,14 +21,8 @@ const ALTERNATIVES: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0];
 
 /// Shares of the stake on them, in proportion: the outermost seldom win.
 const WEIGHTS: [f64; ALTERNATIVES.len()] = [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5];
-/// The same for what is staked later: a great odds ratio loses what was staked before a fault within
-/// a second or two, a small one keeps that of minutes, so it needs less each time.
-const WEIGHTS_LATER: [f64; ALTERNATIVES.len()] = [0.3, 0.6, 0.8, 1.0, 1.5, 2.0, 1.0, 0.6];
 /// Share of the stake that is played at once; the rest is spread over the horizon, for faults that come later.
 const AT_ONCE: f64 = 0.45;
-/// Releases fail soon more often than late: what is staked later thins out with the age of the release
-/// beyond this, evenly over its logarithm.
-const SOON: f64 = 60.0; // seconds
 
 /// Capital of one alternative is cut off here: a cut can only lower the e-value.
 const MOST_CAPITAL: f64 = 1e60;
@@ -131,44 +125,31 @@ impl Process {
         horizon: Duration,
     ) {
         let age = now.since(self.began);
-        if age > horizon && self.e_value() <= 1.0 {
+        if age > horizon && self.e_value(margin) <= 1.0 {
             // The stake is used up and nothing is going on: a new horizon, with its own `alpha`.
             *self = Process::new(now);
         }
-        if margin >= ALTERNATIVES[ALTERNATIVES.len() - 1] {
-            return; // Nothing plays against such a margin.
-        }
-        let first = if self.staked == 0.0 { AT_ONCE } else { 0.0 };
-        let due = AT_ONCE + (1.0 - AT_ONCE) * passed(now.since(self.began), horizon);
-        let later = (due - self.staked - first).max(0.0);
-        self.staked += first + later;
-        let (at_once, afterwards) = (shares(&WEIGHTS, margin), shares(&WEIGHTS_LATER, margin));
-        for (at, (capital, ratio)) in self.capital.iter_mut().zip(ratios.0).enumerate() {
+        let age = now.since(self.began).as_secs_f64();
+        let passed = if age < horizon.as_secs_f64() { age / horizon.as_secs_f64() } else { 1.0 };
+        let stake = (AT_ONCE + (1.0 - AT_ONCE) * passed - self.staked).max(0.0);
+        self.staked += stake;
+        for (capital, ratio) in self.capital.iter_mut().zip(ratios.0) {
             // Ratio 0 is the rule for alternatives that sit out and ticks without events.
             let factor = if ratio == 0.0 { 1.0 } else { libm::exp(ratio.min(500.0)) };
-            let stake = first * at_once[at] + later * afterwards[at];
             *capital = ((*capital + stake) * factor).min(MOST_CAPITAL);
         }
     }
 
     /// The e-value now: how many times better "worse by more than the margin" explains what came.
-    pub(crate) fn e_value(&self) -> f64 {
-        self.capital.iter().sum::<f64>() + (1.0 - self.staked)
+    pub(crate) fn e_value(&self, margin: f64) -> f64 {
+        let weighed = ALTERNATIVES.iter().zip(WEIGHTS).zip(self.capital);
+        let playing = weighed.filter(|((psi, _), _)| **psi > margin);
+        let (weights, sum) = playing.fold((0.0, 0.0), |(weights, sum), ((_, weight), capital)| {
+            (weights + weight, sum + weight * capital)
+        });
+        if weights == 0.0 {
+            return 1.0;
+        }
+        sum / weights + (1.0 - self.staked)
     }
-}
-
-/// How far the horizon is used up for staking at this age: 0 to 1.
-fn passed(age: Duration, horizon: Duration) -> f64 {
-    if age >= horizon {
-        return 1.0;
-    }
-    let in_soons = |time: Duration| libm::log1p(time.as_secs_f64() / SOON);
-    in_soons(age) / in_soons(horizon)
-}
-
-/// Weights of the alternatives that play against the margin, together 1.
-fn shares(weights: &[f64; ALTERNATIVES.len()], margin: f64) -> [f64; ALTERNATIVES.len()] {
-    let plays = |at: usize| ALTERNATIVES[at] > margin;
-    let all: f64 = weights.iter().enumerate().filter(|(at, _)| plays(*at)).map(|(_, w)| w).sum();
-    std::array::from_fn(|at| if plays(at) { weights[at] / all } else { 0.0 })
 }
