@@ -5,11 +5,16 @@
 //! request was due, so that a stall shows in all that it delays. With and without take turns, the first of each
 //! pair by turns as well. Prints one JSON line per window and a summary: quantiles of both, and the ratio of the
 //! p99 with an interval (the seconds are drawn anew, since what delays one request delays its neighbours). Beside
-//! them, how long the proxy's threads, the learning one aside, were ready to run and had no core, as the kernel tells: that
-//! is all that a training can do to them.
+//! them, how long the proxy's threads, the learning one aside, were ready to run and had no core, as the kernel tells.
+//!
+//! The proxy, its learning included, has the first core for itself; users and endpoints have the others. So a training takes
+//! nothing from them, and what users feel of it is what it does to the data path.
 
 use anyhow::{Context, ensure};
+use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use serinus_models::{
@@ -129,6 +134,27 @@ impl Load {
     }
 }
 
+/// Keeps all threads of the process on these cores, and those that they will start.
+fn keep_on(pid: Pid, cores: &[usize]) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    cores.iter().try_for_each(|core| set.set(*core))?;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = thread?.file_name().to_string_lossy().parse()?;
+        match sched_setaffinity(Pid::from_raw(thread), &set) {
+            // It has ended since it was listed.
+            Err(Errno::ESRCH) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// The first core for the proxy of the lab.
+fn keep_proxy_apart(lab: &Lab) -> anyhow::Result<()> {
+    let pid = lab.proxy.pid().context("the proxy runs")?;
+    keep_on(Pid::from_raw(pid.try_into()?), &[0])
+}
+
 /// What the kernel tells of the proxy's threads.
 #[derive(Debug, Clone, Copy, Default)]
 struct Scheduled {
@@ -200,6 +226,7 @@ async fn with_training(lab: &mut Lab) -> anyhow::Result<Window> {
         lab.setup.more = OFF.to_owned();
         lab.write_config();
         lab.restart(Signal::SIGKILL).await;
+        keep_proxy_apart(lab)?;
     }
     let ended = Instant::now();
     while Scheduled::of(lab)?.is_learning {
@@ -274,6 +301,9 @@ fn ratio(with: &[&Window], without: &[&Window]) -> Value {
 async fn main() -> anyhow::Result<()> {
     let rounds: u32 = std::env::args().nth(1).context("measure_learning ROUNDS")?.parse()?;
     ensure!(rounds > 0, "at least one round");
+    let cores = std::thread::available_parallelism()?.get();
+    let others: Vec<usize> = if cores > 1 { (1..cores).collect() } else { vec![0] };
+    keep_on(Pid::this(), &others)?;
     let more = OFF.to_owned();
     let setup = Setup { stages: vec![(0.0, "24h")], latency: 2.0, more, ..Setup::default() };
     let mut lab = Lab::start(setup).await;
@@ -282,6 +312,7 @@ async fn main() -> anyhow::Result<()> {
     lab.proxy.wait(DEADLINE).await.context("the proxy ends")?;
     teach(&lab.folder.path().join("state"))?;
     lab.restart(Signal::SIGKILL).await;
+    keep_proxy_apart(&lab)?;
     let (mut with, mut without, mut lasts) = (Vec::new(), Vec::new(), Duration::from_secs(10));
     for round in 0..rounds {
         for training in [round % 2 == 0, round % 2 != 0] {

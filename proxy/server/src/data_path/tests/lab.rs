@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -34,6 +35,7 @@ pub(super) struct Upstream {
     pub(super) address: SocketAddr,
     script: Arc<Mutex<Reply>>,
     seen: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -43,13 +45,21 @@ impl Upstream {
         let script = Arc::new(Mutex::new(reply));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (replies, requests) = (Arc::clone(&script), Arc::clone(&seen));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 let (replies, requests) = (Arc::clone(&replies), Arc::clone(&requests));
                 tokio::spawn(serve(stream, name, replies, requests));
             }
         });
-        Upstream { address, script, seen }
+        Upstream { address, script, seen, connections }
+    }
+
+    /// Connections that were opened to it.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(super) fn reply(&self, reply: Reply) {

@@ -145,3 +145,23 @@ async fn nobody_passes_for_a_copy_and_an_upgrade_is_none() {
     until_mirrored(&running, 2, 0).await;
     assert!(canary.seen()[1].starts_with("GET /last"), "{:?}", canary.seen());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_keep_their_connections_and_one_whose_answer_is_endless_is_hung_up() {
+    let (running, _stable, canary) = mirroring(100.0, Reply::Status(200)).await;
+    running.path.mirror(|_| true);
+    let workers = running.settings.server.threads as u64;
+    for turn in 1..=5 * workers {
+        running.get("/").await;
+        until_mirrored(&running, turn, 0).await;
+    }
+    assert!(canary.connections() as u64 <= workers, "{} connections", canary.connections());
+    let before = canary.connections();
+    canary.reply(Reply::Large(3 << 20));
+    for turn in 1..=5 * workers {
+        running.get("/").await;
+        until_mirrored(&running, 5 * workers + turn, 0).await;
+    }
+    // At least those beyond the first of each worker had to open one.
+    assert!(canary.connections() - before >= 4 * workers as usize, "{}", canary.connections());
+}
