@@ -16,6 +16,11 @@ const PARTLY_FAILING: Patience = Patience {
     wait: Duration::from_secs(15),
     why: "only a part of the canary's answers are failures, which may pass",
 };
+/// Nothing to tell those apart by.
+const HARDLY_SEEN: Patience = Patience {
+    wait: Duration::from_secs(15),
+    why: "hardly anything was seen of the canary since, and what failed may pass",
+};
 /// Refused, reset, unanswered: restarts and networks do that, for up to a minute and more.
 const UNANSWERED: Patience = Patience {
     wait: Duration::from_secs(60),
@@ -66,6 +71,8 @@ pub(crate) fn patience(
         SLOW
     } else if unanswered > answered {
         UNANSWERED
+    } else if since_alarm.total() < DEAD_FROM {
+        HARDLY_SEEN
     } else {
         PARTLY_FAILING
     }
@@ -88,12 +95,13 @@ mod tests {
             (&[(ServerError, 12), (Ok, 1)][..], false, DEAD),
             (&[(Assertion, 12)], false, DEAD),
             (&[(ServerError, 12)], true, DEAD),
-            (&[(ServerError, 4)], false, PARTLY_FAILING),
+            (&[(ServerError, 4)], false, HARDLY_SEEN),
+            (&[(ServerError, 4), (Ok, 1)], false, PARTLY_FAILING),
             (&[(ServerError, 12), (Ok, 3)], false, PARTLY_FAILING),
             (&[(ConnectError, 12)], false, UNANSWERED),
             (&[(Reset, 3), (ServerError, 2), (Ok, 30)], false, UNANSWERED),
             (&[(Ok, 30)], true, SLOW),
-            (&[], false, PARTLY_FAILING),
+            (&[], false, HARDLY_SEEN),
         ] {
             assert_eq!(patience(seen(counts), of_time, false, false), expected, "{counts:?}");
         }

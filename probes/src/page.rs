@@ -67,10 +67,12 @@ impl Page {
             url.set_query(Some(&encode(&fields)));
             return Ok(Submission { method: Method::GET, url, body: None });
         }
-        let body = match form.attr("enctype") {
-            Some("multipart/form-data") => multipart(&fields),
-            _ => ("application/x-www-form-urlencoded".to_owned(), encode(&fields).into()),
-        };
+        let body =
+            match form.attr("enctype").unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+                "multipart/form-data" => multipart(&fields),
+                "text/plain" => ("text/plain".to_owned(), plain(&fields).into()),
+                _ => ("application/x-www-form-urlencoded".to_owned(), encode(&fields).into()),
+            };
         Ok(Submission { method: Method::POST, url, body: Some(body) })
     }
 
@@ -196,6 +198,11 @@ fn chosen(select: ElementRef<'_>) -> Vec<String> {
 /// `a=1&b=2`
 pub(crate) fn encode(fields: &[(String, String)]) -> String {
     Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// `a=1`, each on a line of its own and as it is.
+fn plain(fields: &[(String, String)]) -> String {
+    fields.iter().map(|(name, value)| format!("{name}={value}\r\n")).collect()
 }
 
 /// RFC 7578, text fields alone. The boundary is the first that no value contains, so that the same

@@ -84,6 +84,17 @@ fn a_multipart_form_is_sent_as_one() {
 }
 
 #[test]
+fn a_plain_form_is_sent_as_one_and_an_encoding_is_known_in_any_case() {
+    let html =
+        r#"<form method=post enctype="text/plain"><input name=a value="1&2"><input name=b></form>"#;
+    let sent = submitted(html, &[("b", "x y")]);
+    assert_eq!(sent.body.as_ref().unwrap().0, "text/plain");
+    assert_eq!(body(&sent), "a=1&2\r\nb=x y\r\n");
+    let sent = submitted("<form method=post enctype='Multipart/Form-Data'></form>", &[]);
+    assert!(sent.body.unwrap().0.starts_with("multipart/form-data"));
+}
+
+#[test]
 fn a_link_is_followed_from_itself_from_inside_and_from_around() {
     let page = page(
         r#"<a class=one href="item?id=1#top">x</a>

@@ -138,7 +138,46 @@ fn forms(value: &str) -> Vec<String> {
     let html = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let quoted = html.replace('"', "&quot;").replace('\'', "&#39;");
     let debug = value.escape_debug().to_string();
-    vec![value.to_owned(), form, percent, json, html, quoted, debug]
+    let mut forms = vec![value.to_owned(), form, percent, json.clone(), html, quoted, debug];
+    forms.extend(escaped_json(&json));
+    forms
+}
+
+/// A string's JSON as libraries write it that escape more than they must: what is not ASCII (Python, PHP), `<`, `>`
+/// and `&` (Go), all of that (Ruby), the slash as well (PHP); digits in either case.
+fn escaped_json(json: &str) -> Vec<String> {
+    let slashes = json.replace('/', "\\/");
+    let mut forms = vec![slashes.clone()];
+    for json in [json, &slashes] {
+        for (beyond_ascii, markup) in [(true, false), (false, true), (true, true)] {
+            let mut text = String::new();
+            for c in json.chars() {
+                if (beyond_ascii && !c.is_ascii()) || (markup && matches!(c, '<' | '>' | '&')) {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        text.push_str(&format!("\\u{unit:04x}"));
+                    }
+                } else {
+                    text.push(c);
+                }
+            }
+            forms.push(upper_digits(&text));
+            forms.push(text);
+        }
+    }
+    forms
+}
+
+/// `\u00e4` as `\u00E4`.
+fn upper_digits(text: &str) -> String {
+    let mut parts = text.split("\\u");
+    let mut upper = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.char_indices().nth(4).map_or(part.len(), |(at, _)| at);
+        upper.push_str("\\u");
+        upper.push_str(&part[..digits].to_ascii_uppercase());
+        upper.push_str(&part[digits..]);
+    }
+    upper
 }
 
 #[cfg(test)]
@@ -161,6 +200,19 @@ mod tests {
         for form in forms(value) {
             let shown = secrets(value).redact(&format!("[{form}]")).into_owned();
             assert_eq!(shown, "[[redacted]]", "{form}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_redacted_where_a_library_escapes_more_of_json_than_it_must() {
+        let value = "ä/&😀";
+        for shown in [
+            r#"\u00e4/&\ud83d\ude00"#,      // Python's json.dumps
+            r#"ä/\u0026😀"#,                // Go's encoding/json
+            r#"\u00e4\/&\ud83d\ude00"#,     // PHP's json_encode
+            r#"\u00E4/\u0026\uD83D\uDE00"#, // System.Text.Json
+        ] {
+            assert_eq!(secrets(value).redact(shown), REDACTED, "{shown}");
         }
     }
 

@@ -208,6 +208,23 @@ fn users_and_probes_say_together_what_neither_says_alone() {
     assert!(both > 10.0 * users.max(probes), "{users} {probes} {both}");
 }
 
+#[test]
+fn the_one_probe_that_fails_is_named_while_users_are_on_stable() {
+    let ended = |outcome| ProbeResult { outcome, micros: 5_000 };
+    let results = Pair { stable: ended(Outcome::Ok), canary: ended(Outcome::Assertion) };
+    let round = ProbeRound { probe: Arc::from("cart"), results, steps: Vec::new(), plain: false };
+    let samples = Pair { stable: sample(5, 0), canary: Sample::default() };
+    let detector = watch((0..20).map(|_| ServiceTick {
+        span_ms: 1000,
+        live: vec![LiveSample { route: Arc::from("shop"), samples: samples.clone() }],
+        probes: vec![round.clone()],
+        ..ServiceTick::default()
+    }));
+    let strongest = detector.strongest(2);
+    let named: Vec<_> = strongest.iter().map(|found| &*found.stream).collect();
+    assert_eq!(named, ["cart", WITH_PROBES]);
+}
+
 /// Rounds of a journey of three steps, one a second. All times of a round are up to three times as long as
 /// usual, on both sides alike; the second step takes `times` as long on the canary.
 fn journeys(seconds: u64, times: f64) -> Detector {
