@@ -116,6 +116,10 @@ class Load(threading.Thread):
             if status != 200:
                 self.failed.append(status)
 
+    def until_more(self):
+        enough = self.served + 3
+        until("requests are served", lambda: self.served >= enough or self.failed)
+
     def end(self):
         self.over = True
         self.join()
@@ -192,8 +196,9 @@ def reloads():
     pid = main_pid()
     FILE.write_text(MORE)
     code, said = systemctl("reload", "serinus")
-    found = ask("/more")[1].get("x-more")
-    expect("a reload that has returned is in force", code == 0 and found == "1", (code, said, found))
+    # systemd 252 does not wait for what a signal brings about (Type=notify-reload came later).
+    until("the new file is in force", lambda: ask("/more")[1].get("x-more") == "1")
+    expect("a reload brings the new file in force", code == 0, said)
     FILE.write_text(MORE + "nonsense\n")
     code, _ = systemctl("reload", "serinus")
     expect("a wrong file: the reload fails, and the journal says where", code != 0 and re.search(r"serinus\.toml:\d+:\d+: ", journal()), journal(5))
@@ -212,6 +217,7 @@ def upgrades():
     load = Load()
     load.start()
     before = [main_pid()]
+    load.until_more()
     for command in (["serinus", "upgrade"], ["systemctl", "kill", "-s", "USR2", "--kill-whom=main", "serinus"]):
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         until("another main process", lambda: main_pid() not in (*before, 0))
@@ -219,11 +225,13 @@ def upgrades():
         until("the process before is gone", lambda: not os.path.exists(f"/proc/{before[-2]}"))
         active = systemctl("is-active", "serinus")[1]
         expect(f"{command[0]} {command[1]}: systemd follows to the next process", run.returncode == 0 and active == "active", run.stderr or active)
+        load.until_more()
     said = load.end()
-    expect("no request failed meanwhile", load.served > 20 and not load.failed, said)
+    expect("no request failed meanwhile", not load.failed, said)
     FILE.write_text(MORE)
-    code, _ = systemctl("reload", "serinus")
-    expect("a reload reaches the next process", code == 0 and ask("/more")[1].get("x-more") == "1", code)
+    code, said = systemctl("reload", "serinus")
+    until("the new file is in force", lambda: ask("/more")[1].get("x-more") == "1")
+    expect("a reload reaches the next process", code == 0, said)
 
 
 def stops():
@@ -254,11 +262,10 @@ def with_socket():
     load = Load()
     load.start()
     for _ in range(3):
-        served = load.served + 3
-        until("served between two restarts", lambda: load.served >= served or load.failed)
+        load.until_more()
         systemctl("restart", "serinus")
     said = load.end()
-    expect("three restarts refuse nobody", load.served > 9 and not load.failed, said)
+    expect("three restarts refuse nobody", not load.failed, said)
     systemctl("stop", "serinus.socket", "serinus")
 
 
