@@ -81,7 +81,7 @@ setup-conformance: setup-build
 
 SUITES ?=
 
-conformance: setup-conformance build ## what an edge proxy must withstand, beside nginx and HAProxy; SUITES="varnish side_by_side mutate tls websocket slow streams calls"; output is kept in benches/runs
+conformance: setup-conformance build ## what an edge proxy must withstand, beside nginx and HAProxy; SUITES="varnish side_by_side mutate tls websocket slow streams calls service"; output is kept in benches/runs
 	$(SUITES_VENV)/bin/python tests/conformance/run.py benches/runs/$(shell date +%F)-conformance $(SUITES)
 
 lint: setup-build ## formatting and clippy, warnings are errors

@@ -6,7 +6,8 @@ use crate::admin;
 use crate::control::{Lifecycle, Request, inputs_of, read_config};
 use crate::data_path::DataPath;
 use crate::lifecycle::{
-    Heir, Inherited, ListeningSocket, Predecessor, from_service_manager, tell, with_main_pid,
+    Heir, Inherited, ListeningSocket, Predecessor, from_service_manager, tell, was_go_between,
+    with_main_pid,
 };
 use crate::logging::{self, LogFormat};
 use anyhow::{Context, anyhow};
@@ -30,6 +31,9 @@ pub(super) struct RunArguments {
 }
 
 pub(super) fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
+    if was_go_between()? {
+        return Ok(ExitCode::SUCCESS);
+    }
     let signals = Signals::block().context("cannot block signals")?;
     let (settings, inputs) = read_config(&arguments.config).map_err(|why| anyhow!("{why}"))?;
     logging::start(arguments.log_format, &settings.log.level)?;

@@ -216,6 +216,7 @@ fn run_worker(
             sockets.iter().map(|(listener, _)| listener.limits.terms().keepalive_timeout).max();
         proxy.server_options = Some(options);
         let proxy = Arc::new(proxy);
+        let mut accepting = Vec::with_capacity(sockets.len());
         for (listener, socket) in sockets {
             let address = listener.address.to_string();
             let mut fds = Fds::new();
@@ -235,8 +236,18 @@ fn run_worker(
             sockets.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers));
             let mut service = Service::with_listeners(listener.name.to_string(), sockets, front);
             let stopping = stopping.clone();
-            tokio::spawn(async move { service.start_service(Some(fds), stopping, 1).await });
+            let serving = async move { service.start_service(Some(fds), stopping, 1).await };
+            accepting.push(tokio::spawn(serving));
         }
+        tokio::spawn(async move {
+            for listener in accepting {
+                // One that panicked accepts nothing either.
+                let _ = listener.await;
+            }
+            // A connection that was accepted last is a task that may not have begun: this one begins after it.
+            let _ = tokio::spawn(async {}).await;
+            worker.shut();
+        });
         // An error means that the supervisor is gone, which ends this thread as well.
         let _ = stages.wait_for(|stage| *stage >= Stage::ClosingIdle).await;
         pingora::apps::HttpServerApp::http_cleanup(&*proxy).await;
@@ -244,9 +255,9 @@ fn run_worker(
     });
 }
 
-/// Until no client is connected, or `deadline`.
+/// Until no client is connected and none can come, or `deadline`.
 async fn drained(inner: &Inner, deadline: Instant) {
-    let busy = || inner.workers.iter().any(|worker| worker.connections() + worker.requests() > 0);
+    let busy = || inner.workers.iter().any(|worker| worker.is_busy());
     while busy() && Instant::now() < deadline {
         tokio::time::sleep(DRAIN_LOOK).await;
     }

@@ -31,6 +31,8 @@ pub(crate) struct Worker {
     connections: Padded<AtomicUsize>,
     /// No connection is kept for another request.
     closing: AtomicBool,
+    /// No connection comes any more: all that were accepted are counted.
+    shut: AtomicBool,
 }
 
 impl Worker {
@@ -51,6 +53,7 @@ impl Worker {
             requests: Padded::default(),
             connections: Padded::default(),
             closing: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
         }
     }
 
@@ -77,6 +80,16 @@ impl Worker {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn shut(&self) {
+        self.shut.store(true, Ordering::Release);
+    }
+
+    /// Whether a client is connected, or may yet be.
+    pub(crate) fn is_busy(&self) -> bool {
+        // In this order: who is not shut may have taken one more meanwhile.
+        !self.shut.load(Ordering::Acquire) || self.connections() + self.requests() > 0
     }
 
     pub(crate) fn count_request(self: &Arc<Self>) -> Counted {

@@ -6,6 +6,6 @@ mod notify;
 mod sockets;
 
 pub(crate) use activation::from_service_manager;
-pub(crate) use hand_over::{Heir, Predecessor};
+pub(crate) use hand_over::{Heir, Predecessor, was_go_between};
 pub(crate) use notify::{tell, with_main_pid};
 pub(crate) use sockets::{Inherited, ListeningSocket, bind};

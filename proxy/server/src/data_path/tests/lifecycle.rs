@@ -2,6 +2,9 @@
 
 use super::lab::{Reply, Upstream, ask, exchange};
 use super::{Running, get, settings, table};
+use crate::data_path::DataPath;
+use crate::lifecycle::Inherited;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -56,6 +59,37 @@ async fn the_grace_period_ends_what_does_not_end_itself() {
     stable.until_seen(1).await;
     assert_eq!(running.stop().await, 1);
     assert!(hanging.await.unwrap().is_err());
+}
+
+/// A connection may be accepted, and its request sent, at the moment in which the listeners close: it is the
+/// process before's to answer, or the next one's if it still waits in the queue that both hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_while_the_listeners_close_is_answered() {
+    let stable = Upstream::start("stable", Reply::Status(200)).await;
+    let mut settings = settings(&[stable.address], &[]);
+    settings.listeners[0].address = "127.0.0.1:0".parse().unwrap();
+    let mut inherited = Inherited::default();
+    let mut waiting = Vec::new();
+    for round in 0..100 {
+        let path = DataPath::new(&settings, table(&settings, 0.0)).unwrap();
+        let (shutdown, shutting_down) = watch::channel(false);
+        let (handle, sockets) = path.serve_on(&settings, &mut inherited, shutting_down).unwrap();
+        for mut client in waiting.drain(..) {
+            let answer = super::lab::read_answer(&mut client).await;
+            assert!(answer.is_ok_and(|answer| answer.status == 200), "before round {round}");
+        }
+        let address = handle.addresses()[0].1;
+        shutdown.send_replace(true);
+        // Without giving way: all of them come while the threads are about to end.
+        for _ in 0..8 {
+            let mut client = std::net::TcpStream::connect(address).unwrap();
+            client.write_all(get("/").as_bytes()).unwrap();
+            client.set_nonblocking(true).unwrap();
+            waiting.push(TcpStream::from_std(client).unwrap());
+        }
+        tokio::task::spawn_blocking(|| handle.join()).await.unwrap();
+        inherited = Inherited::new(sockets);
+    }
 }
 
 /// Asks on one kept connection until told to stop; how many answers came.
