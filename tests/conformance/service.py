@@ -100,10 +100,9 @@ class Systemd:
             os.kill(int(self.first()), signal.SIGKILL)
         self.child.kill()
         self.child.wait()
-        with contextlib.suppress(OSError):
-            for below in sorted(self.cgroup.rglob("*/"), reverse=True):
-                below.rmdir()
-            self.cgroup.rmdir()
+        lab.until("nobody is left", lambda: "populated 0" in (self.cgroup / "cgroup.events").read_text())
+        for place, _, _ in os.walk(self.cgroup, topdown=False):
+            os.rmdir(place)
 
 
 def cgroup2():
