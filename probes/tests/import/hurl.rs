@@ -100,6 +100,19 @@ fn a_variable_from_outside_becomes_a_secret() {
 }
 
 #[test]
+fn a_section_that_is_none_of_hurls_is_named_with_its_lines() {
+    let text = "GET http://shop.example/\nHTTP 200\n[Assert]\nbody contains \"Cart\"\n";
+    let imported = import(Source::Hurl, text, &naming()).unwrap();
+    assert_eq!(
+        imported.remarks,
+        [
+            "left out: [Assert], which is no section of Hurl",
+            "left out: line 4: `body contains \"Cart\"`"
+        ]
+    );
+}
+
+#[test]
 fn what_is_malformed_says_where_and_why() {
     let said = |text| import(Source::Hurl, text, &naming()).unwrap_err().to_string();
     assert_eq!(

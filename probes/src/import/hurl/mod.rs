@@ -12,6 +12,21 @@ use url::Url;
 /// Methods that a step can have.
 const METHODS: [&str; 7] = ["get", "post", "put", "delete", "patch", "head", "options"];
 
+/// Sections that are read, or whose lines are named as left out.
+const SECTIONS: [&str; 11] = [
+    "Query",
+    "QueryStringParams",
+    "Cookies",
+    "BasicAuth",
+    "Options",
+    "MultipartFormData",
+    "Multipart",
+    "Form",
+    "FormParams",
+    "Captures",
+    "Asserts",
+];
+
 pub(super) fn import(text: &str, naming: &Naming) -> Result<Imported, ImportError> {
     let entries = parse::entries(text.trim_start_matches('\u{feff}'))?;
     let mut draft = Draft::new();
@@ -62,6 +77,12 @@ fn step(entry: &Entry<'_>, draft: &mut Draft) -> Result<(), ImportError> {
     }
     for line in entry.section(&["Options", "MultipartFormData", "Multipart"]) {
         draft.remark(format!("left out: line {}: `{}`", line.number, line.text));
+    }
+    for (name, lines) in entry.other_sections(&SECTIONS) {
+        draft.remark(format!("left out: [{name}], which is no section of Hurl"));
+        for line in lines {
+            draft.remark(format!("left out: line {}: `{}`", line.number, line.text));
+        }
     }
     body(entry, &mut step)?;
     if step.body.is_some() && ["get", "head", "options"].contains(&action) {

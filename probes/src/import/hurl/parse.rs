@@ -45,6 +45,15 @@ impl<'a> Entry<'a> {
         let named = self.sections.iter().filter(move |(name, _)| names.contains(name));
         named.flat_map(|(_, lines)| lines)
     }
+
+    /// Sections of other names than these, with their lines.
+    pub(super) fn other_sections(
+        &self,
+        known: &[&str],
+    ) -> impl Iterator<Item = (&'a str, &[Line<'a>])> {
+        let others = self.sections.iter().filter(|(name, _)| !known.contains(name));
+        others.map(|(name, lines)| (*name, lines.as_slice()))
+    }
 }
 
 /// Every entry of a file.
