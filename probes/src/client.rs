@@ -9,11 +9,19 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serinus_models::Outcome;
+use std::error::Error;
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// How long a connection may have been idle to be trusted with a request that must not go out twice.
+/// Servers close idle ones unasked, gunicorn as soon as after 2 s, and a request sent at that moment is
+/// lost; a probe whose thread had to wait for its core would meet that moment again and again.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// A whole answer.
 pub(crate) struct Answer {
@@ -70,7 +78,8 @@ pub(crate) struct Client<'a> {
     target: &'a Target,
     /// The most that is read of one body, in bytes.
     max_body: usize,
-    kept: Option<Sender>,
+    /// And since when it is idle.
+    kept: Option<(Sender, Instant)>,
     /// Of the connection.
     certificate_end: Option<i64>,
     /// The task that moves the connection's bytes; dropped with the client.
@@ -89,7 +98,9 @@ impl<'a> Client<'a> {
         request: Request<Full<Bytes>>,
         progress: &mut Progress,
     ) -> Result<Answer, ExchangeError> {
-        if let Some(mut sender) = self.kept.take()
+        let repeatable = request.method().is_idempotent();
+        if let Some((mut sender, since)) = self.kept.take()
+            && (repeatable || since.elapsed() < TRUSTED)
             && sender.ready().await.is_ok()
         {
             progress.watch.enter(Phase::Processing);
@@ -101,9 +112,7 @@ impl<'a> Client<'a> {
                 // A server may close a kept connection at any moment, also just now: then the request
                 // goes out once more over a new one, unless it might have been carried out.
                 Err(error)
-                    if error.message().is_some()
-                        || request.method().is_idempotent()
-                            && error.error().is_incomplete_message() => {}
+                    if error.message().is_some() || repeatable && was_closed(error.error()) => {}
                 Err(error) => {
                     let source = error.into_error();
                     return Err(ExchangeError::Broken { during: "before an answer", source });
@@ -185,7 +194,7 @@ impl<'a> Client<'a> {
             }
         }
         progress.watch.stop();
-        self.kept = Some(sender);
+        self.kept = Some((sender, Instant::now()));
         Ok(Answer {
             status: head.status,
             headers: head.headers,
@@ -195,8 +204,70 @@ impl<'a> Client<'a> {
     }
 }
 
+/// Whether the server closed the connection instead of answering: politely, or by a reset, which it is
+/// that comes back for what is sent to a closed socket.
+fn was_closed(error: &hyper::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    let told = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    error.is_incomplete_message()
+        || told.is_some_and(|told| {
+            matches!(told.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+        })
+}
+
 /// The end of a certificate's validity, in seconds since 1970.
 fn end(certificate: &[u8]) -> Option<i64> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     Some(certificate.validity().not_after.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Method;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Answers whatever comes, and closes nothing.
+    async fn patient_server(listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                    if stream.write_all(answer).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    async fn kept_for(client: &mut Client<'_>, method: Method) -> bool {
+        let mut request = Request::new(Full::default());
+        *request.method_mut() = method;
+        request.headers_mut().insert("host", "shop.example".parse().unwrap());
+        let mut progress = Progress::default();
+        client.send(request, &mut progress).await.unwrap();
+        progress.reused
+    }
+
+    #[tokio::test]
+    async fn what_must_not_go_out_twice_is_not_sent_over_a_connection_idle_for_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::plain(listener.local_addr().unwrap().to_string());
+        let _server = tokio::spawn(patient_server(listener));
+        let mut client = Client::new(&target, 1_000);
+        assert!(!kept_for(&mut client, Method::GET).await, "the first");
+        assert!(kept_for(&mut client, Method::POST).await, "a moment after");
+        tokio::time::pause();
+        tokio::time::advance(TRUSTED).await;
+        tokio::time::resume();
+        assert!(!kept_for(&mut client, Method::POST).await, "too long after");
+        tokio::time::pause();
+        tokio::time::advance(TRUSTED).await;
+        tokio::time::resume();
+        assert!(kept_for(&mut client, Method::GET).await, "harmless to repeat");
+    }
 }

@@ -9,6 +9,7 @@ mod browser;
 mod capture;
 mod client;
 mod cookies;
+mod entities;
 mod expect;
 mod exposition;
 pub mod import;

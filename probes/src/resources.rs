@@ -1,8 +1,8 @@
 //! Reading what the variants' processes use: from the endpoints' Prometheus pages, from cgroups and
 //! processes of this machine, and from what answers told (ORCA).
 
-use crate::client::{Client, Progress};
-use crate::exposition;
+use crate::client::{Client, ExchangeError, Progress};
+use crate::exposition::{self, ProcessFigures};
 use crate::local;
 use crate::marks::PROBE_AGENT;
 use crate::orca::{LoadReport, LoadReports};
@@ -17,7 +17,7 @@ use serinus_config::{
     DEFAULT_MAX_BODY, MetricNames, ResourceSettings, ServiceSettings, Settings, VariantPaths,
 };
 use serinus_models::{Pair, Resources};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -120,6 +120,7 @@ impl ResourceReader {
         running.spawn(async move {
             let mut ticks = tokio::time::interval(wanted.told.interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            let mut silent = Silent::default();
             loop {
                 ticks.tick().await;
                 let place = |of: fn(&VariantPaths) -> &Option<PathBuf>| Place {
@@ -134,6 +135,8 @@ impl ResourceReader {
                     }
                 };
                 let (stable, canary) = tokio::join!(stable, canary);
+                let stable = silent.remember(&wanted.service, stable);
+                let canary = silent.remember(&wanted.service, canary);
                 let answered = requests(&wanted.service);
                 let now = epoch.elapsed();
                 let mut usage = lock(&shared);
@@ -155,8 +158,49 @@ struct Place {
     pid_file: Option<PathBuf>,
 }
 
+/// What a place told, or why it told nothing.
+type Told = (String, Result<ProcessFigures, Silence>);
+
+/// Why a place tells nothing.
+#[derive(Debug, thiserror::Error)]
+enum Silence {
+    #[error("it cannot be read")]
+    Unreadable,
+    #[error("no whole page within {0:?}")]
+    Late(Duration),
+    #[error("its page is no request's target: {0}")]
+    Target(#[from] http::Error),
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    #[error("its page is answered with {}", .0.as_u16())]
+    Status(StatusCode),
+}
+
+/// The places that told nothing when they were last asked: each is worth one line of the log, and another
+/// when it tells again.
+#[derive(Default)]
+struct Silent(HashSet<String>);
+
+impl Silent {
+    fn remember(&mut self, service: &str, told: Vec<Told>) -> Vec<Reading> {
+        let reading = |(place, told): Told| {
+            match &told {
+                Ok(_) if self.0.remove(&place) => {
+                    tracing::info!(service, place, "resource figures are told again");
+                }
+                Err(why) if self.0.insert(place.clone()) => {
+                    tracing::warn!(service, place, %why, "no resource figures");
+                }
+                _ => {}
+            }
+            (place, told.ok())
+        };
+        told.into_iter().map(reading).collect()
+    }
+}
+
 /// Reads a variant: its place on this machine, else its endpoints' pages.
-async fn read(pool: &Pool, place: Place, told: &ResourceSettings) -> Vec<Reading> {
+async fn read(pool: &Pool, place: Place, told: &ResourceSettings) -> Vec<Told> {
     let from = match (place.cgroup, place.pid_file, &told.scrape) {
         (Some(folder), ..) => {
             let name = folder.display().to_string();
@@ -169,22 +213,23 @@ async fn read(pool: &Pool, place: Place, told: &ResourceSettings) -> Vec<Reading
         (None, None, Some(path)) => return scrape(pool, path, &told.names, told.interval).await,
         (None, None, None) => return Vec::new(),
     };
-    vec![(from.0, from.1.ok().flatten())]
+    vec![(from.0, from.1.ok().flatten().ok_or(Silence::Unreadable))]
 }
 
 /// Reads every endpoint of a pool at the same time.
-async fn scrape(pool: &Pool, path: &str, names: &MetricNames, interval: Duration) -> Vec<Reading> {
+async fn scrape(pool: &Pool, path: &str, names: &MetricNames, interval: Duration) -> Vec<Told> {
     let mut pages = JoinSet::new();
     for (index, target) in pool.targets.iter().enumerate() {
         let (target, path, names) = (target.clone(), path.to_owned(), names.clone());
         let patience = interval.min(PATIENCE);
         pages.spawn(async move {
-            let page = tokio::time::timeout(patience, page(&target, &path)).await.ok().flatten();
+            let page = tokio::time::timeout(patience, page(&target, &path)).await;
+            let page = page.unwrap_or(Err(Silence::Late(patience)));
             (index, page.map(|page| exposition::read(&page, &names)))
         });
     }
-    let mut readings: Vec<Reading> =
-        pool.targets.iter().map(|target| (target.endpoint.clone(), None)).collect();
+    let unread = |target: &Target| (target.endpoint.clone(), Err(Silence::Unreadable));
+    let mut readings: Vec<Told> = pool.targets.iter().map(unread).collect();
     while let Some(ended) = pages.join_next().await {
         if let Ok((index, figures)) = ended {
             readings[index].1 = figures;
@@ -193,18 +238,19 @@ async fn scrape(pool: &Pool, path: &str, names: &MetricNames, interval: Duration
     readings
 }
 
-/// The page's text; none if it does not come whole with a 200.
-async fn page(target: &Target, path: &str) -> Option<String> {
+/// The page's text, if it comes whole with a 200.
+async fn page(target: &Target, path: &str) -> Result<String, Silence> {
     let request = Request::get(path)
         .header(HOST, target.endpoint.as_str())
         .header(USER_AGENT, HeaderValue::from_static(PROBE_AGENT))
         .header(ACCEPT, "text/plain;version=0.0.4")
-        .body(Full::new(Bytes::new()))
-        .ok()?;
-    let answer =
-        Client::new(target, DEFAULT_MAX_BODY).send(request, &mut Progress::default()).await;
-    let answer = answer.inspect_err(|error| tracing::debug!(%error, "no resource figures")).ok()?;
-    (answer.status == StatusCode::OK).then(|| String::from_utf8_lossy(&answer.body).into_owned())
+        .body(Full::new(Bytes::new()))?;
+    let mut progress = Progress::default();
+    let answer = Client::new(target, DEFAULT_MAX_BODY).send(request, &mut progress).await?;
+    match answer.status {
+        StatusCode::OK => Ok(String::from_utf8_lossy(&answer.body).into_owned()),
+        status => Err(Silence::Status(status)),
+    }
 }
 
 /// Nothing that is done under this lock can leave it half done.

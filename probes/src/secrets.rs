@@ -1,5 +1,6 @@
 //! Secrets of probes: read once from the environment or files, and never shown again.
 
+use crate::entities;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +12,9 @@ pub const REDACTED: &str = "[redacted]";
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: BTreeMap<String, String>,
-    /// Every form in which a value may come back in an answer, longest first, so that a secret that
+    /// What is looked for in HTML, longest first.
+    plain: Vec<String>,
+    /// Every other form in which a value may come back in an answer, longest first, so that a secret that
     /// is part of another does not leave the rest of the longer one behind.
     shown: Vec<String>,
 }
@@ -50,15 +53,20 @@ impl Secrets {
     pub fn new(values: impl IntoIterator<Item = (String, String)>) -> Secrets {
         let values: BTreeMap<String, String> = values.into_iter().collect();
         let told: Vec<String> = values.values().cloned().collect();
-        Secrets { values, shown: Vec::new() }.hiding(told)
+        Secrets { values, ..Secrets::default() }.hiding(told)
     }
 
     /// These values, which have no name here, are redacted as well.
     pub(crate) fn hiding(mut self, values: Vec<String>) -> Secrets {
-        let forms = values.iter().flat_map(|value| forms(value)).filter(|form| !form.is_empty());
-        self.shown.extend(forms);
-        self.shown.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        self.shown.dedup();
+        let values = values.into_iter().filter(|value| !value.is_empty());
+        for value in values {
+            self.shown.extend(forms(&value));
+            self.plain.push(value);
+        }
+        for list in [&mut self.shown, &mut self.plain] {
+            list.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+            list.dedup();
+        }
         self
     }
 
@@ -110,6 +118,11 @@ impl Secrets {
                 text = Cow::Owned(text.replace(form, REDACTED));
             }
         }
+        for value in &self.plain {
+            if let Cow::Owned(replaced) = entities::replace(&text, value, REDACTED) {
+                text = Cow::Owned(replaced);
+            }
+        }
         text
     }
 }
@@ -129,16 +142,14 @@ fn variable(name: &str) -> String {
     format!("SERINUS_SECRET_{name}")
 }
 
-/// A value as it is, in a form body, in a URL, in JSON, in HTML and in `Debug` output.
+/// A value as it is, in a form body, in a URL, in JSON and in `Debug` output.
 fn forms(value: &str) -> Vec<String> {
     let form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
     let percent = form.replace('+', "%20");
     let json = serde_json::Value::from(value).to_string();
     let json = json[1..json.len() - 1].to_owned();
-    let html = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let quoted = html.replace('"', "&quot;").replace('\'', "&#39;");
     let debug = value.escape_debug().to_string();
-    let mut forms = vec![value.to_owned(), form, percent, json.clone(), html, quoted, debug];
+    let mut forms = vec![value.to_owned(), form, percent, json.clone(), debug];
     forms.extend(escaped_json(&json));
     forms
 }
@@ -201,6 +212,13 @@ mod tests {
             let shown = secrets(value).redact(&format!("[{form}]")).into_owned();
             assert_eq!(shown, "[[redacted]]", "{form}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_redacted_in_a_page_that_shows_it() {
+        let page = "<p>No user it&#x27;s &lt;me&gt; &amp; you</p>";
+        let shown = secrets("it's <me> & you").redact(page).into_owned();
+        assert_eq!(shown, "<p>No user [redacted]</p>");
     }
 
     #[test]

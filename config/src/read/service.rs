@@ -12,7 +12,7 @@ use crate::reader::{At, Fault, Reader, Text, fault};
 use crate::settings::{
     EjectionSettings, MetricNames, PoolSettings, ResourceSettings, ServiceSettings,
     TimeoutSettings, UpstreamProtocol, VariantPaths,
-};
+UNVERSIONED};
 use crate::table::table;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -263,7 +263,7 @@ fn pool(
     let own = Transport { tls: file.value.tls.as_ref(), protocol: file.value.protocol.as_ref() };
     let transport = own.or(service).settle(&endpoints.value, surroundings, reader)?;
     let version = file.value.version;
-    let name = version.as_ref().map_or("unversioned", |version| &version.value.0);
+    let name = version.as_ref().map_or(UNVERSIONED, |version| &version.value.0);
     let settings = PoolSettings {
         version: name.to_owned(),
         endpoints: endpoints.value.iter().map(|endpoint| endpoint.value.0.clone()).collect(),

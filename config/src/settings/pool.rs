@@ -7,10 +7,13 @@ use serinus_routing::balance::HealthRule;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The version of a pool whose version nobody named.
+pub const UNVERSIONED: &str = "unversioned";
+
 /// One variant of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSettings {
-    /// The version that runs there; `"unversioned"` where a plain proxy names none.
+    /// The version that runs there; [`UNVERSIONED`] where a plain proxy names none.
     pub version: String,
     /// Where it runs; never empty.
     pub endpoints: Vec<EndpointSettings>,

@@ -124,11 +124,13 @@ async fn a_run_ends_with_the_first_step_that_fails() {
 #[tokio::test]
 async fn a_request_lost_on_a_kept_connection_is_repeated_only_where_that_is_harmless() {
     // Reads a second request on the same connection, and closes without an answer.
-    let server =
-        Raw::open(&["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", ""], Then::Close).await;
-    let run_of = succeed(vec![get("/1"), get("/2")], &server.target).await;
-    assert!(!run_of.steps[1].reused, "a new connection answered");
-    let order = request("POST", "/order", serinus_config::Body::Empty);
-    let run = run(&probe("p", vec![get("/1"), order]), &server.target).await;
-    assert_eq!(run.outcome, Outcome::Reset);
+    const ONE_ANSWER: &[&str] = &["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", ""];
+    for how in [Then::Close, Then::Reset] {
+        let server = Raw::open(ONE_ANSWER, how).await;
+        let run_of = succeed(vec![get("/1"), get("/2")], &server.target).await;
+        assert!(!run_of.steps[1].reused, "a new connection answered");
+        let order = request("POST", "/order", serinus_config::Body::Empty);
+        let run = run(&probe("p", vec![get("/1"), order]), &server.target).await;
+        assert_eq!(run.outcome, Outcome::Reset);
+    }
 }

@@ -10,6 +10,8 @@ use tokio::task::JoinSet;
 pub(crate) enum Then {
     /// The connection is closed.
     Close,
+    /// The connection is torn down: what was sent to it is answered by a reset.
+    Reset,
     /// Nothing more comes.
     Hang,
 }
@@ -45,6 +47,7 @@ async fn converse(mut stream: TcpStream, answers: &[&str], then: Then) {
     }
     match then {
         Then::Close => {}
+        Then::Reset => stream.set_zero_linger().unwrap(),
         Then::Hang => std::future::pending().await,
     }
 }

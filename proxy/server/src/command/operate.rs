@@ -7,6 +7,7 @@ use crate::explain::words::{latency, percent};
 use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
+use serinus_config::UNVERSIONED;
 use serinus_rollout::{Command, Phase, ServiceStatus};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -120,12 +121,18 @@ fn the_only_one(client: &AdminClient) -> anyhow::Result<String> {
     }
 }
 
+/// A version that somebody named: without a canary it need not have one.
+pub(super) fn named(version: &str) -> Option<&str> {
+    (version != UNVERSIONED).then_some(version)
+}
+
 /// A few lines for a person.
 pub(super) fn describe(service: &ServiceStatus) -> String {
     let mut text = format!("{}: ", service.name);
     let stable = &service.stable.version;
     let Some(canary) = &service.canary else {
-        return text + &format!("plain proxy to version {stable}, no canary\n");
+        let version = named(stable).map(|version| format!(" to version {version}"));
+        return text + &format!("plain proxy{}, no canary\n", version.unwrap_or_default());
     };
     let phase = match (service.withdrawn, service.phase) {
         (true, _) => "users withdrawn",
@@ -184,6 +191,26 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn plain_proxy(version: &str, endpoints: Value) -> Value {
+        json!({
+            "name": "shop", "phase": "idle", "stage": 0, "stages": 4, "weight": 0,
+            "stable": { "version": version }, "canary": null, "anomaly_score": 0, "withdrawn": false,
+            "failure_probability": null, "verdict": "insufficient_evidence", "reasons": [],
+            "observe": false, "evaluation": null, "last_label": null, "endpoints": endpoints,
+        })
+    }
+
+    #[test]
+    fn a_version_that_nobody_named_is_not_shown() {
+        for (version, told) in [
+            (UNVERSIONED, "shop: plain proxy, no canary\n"),
+            ("1.8", "shop: plain proxy to version 1.8, no canary\n"),
+        ] {
+            let text = describe_with_endpoints(plain_proxy(version, json!([]))).unwrap();
+            assert_eq!(text, told);
+        }
+    }
+
     #[test]
     fn endpoints_that_are_not_well_are_told() {
         let endpoint = |address: &str, state: &str, asked: bool, why: Value| {
@@ -193,18 +220,12 @@ mod tests {
                 "checks_passed": 0, "checks_failed": 1, "why": why,
             })
         };
-        let service = json!({
-            "name": "shop", "phase": "idle", "stage": 0, "stages": 4, "weight": 0,
-            "stable": { "version": "1" }, "canary": null, "anomaly_score": 0, "withdrawn": false,
-            "failure_probability": null, "verdict": "insufficient_evidence", "reasons": [],
-            "observe": false, "evaluation": null, "last_label": null,
-            "endpoints": [
-                endpoint("a:1", "healthy", true, Value::Null),
-                endpoint("b:1", "unhealthy", true, json!("answered 500")),
-                endpoint("c:1", "draining", false, Value::Null),
-            ],
-        });
-        let text = describe_with_endpoints(service).unwrap();
+        let endpoints = json!([
+            endpoint("a:1", "healthy", true, Value::Null),
+            endpoint("b:1", "unhealthy", true, json!("answered 500")),
+            endpoint("c:1", "draining", false, Value::Null),
+        ]);
+        let text = describe_with_endpoints(plain_proxy("1", endpoints)).unwrap();
         let lines: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(
             lines,

@@ -143,7 +143,12 @@ fn suggest(
         eprintln!("# {} lines were no requests of users", traffic.unread);
     }
     if suggestion.toml.is_empty() {
-        eprintln!("# nothing to propose: [log] access = true writes the log that this reads");
+        // The remarks tell of every route that was asked for at all.
+        let hint = match suggestion.remarks[..] {
+            [] => "there was no request of a user; [log] access = true writes the log that this reads",
+            _ => "see above",
+        };
+        eprintln!("# nothing to propose: {hint}");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

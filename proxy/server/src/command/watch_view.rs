@@ -1,5 +1,6 @@
 //! How `serinus watch` looks.
 
+use super::operate::named;
 use super::watch::{Picture, Watched};
 use super::watch_endpoints;
 use crate::explain::words::{count, latency, percent};
@@ -143,7 +144,8 @@ pub(super) fn in_lines(service: &Watched) -> Vec<String> {
 /// One line: `progressing, stage 2 of 4, 10% on 1.9.0`.
 pub(super) fn brief(service: &ServiceStatus) -> String {
     let Some(canary) = &service.canary else {
-        return format!("{} {}, no canary", service.name, service.stable.version);
+        let version = named(&service.stable.version).map(|version| format!(" {version}"));
+        return format!("{}{}, no canary", service.name, version.unwrap_or_default());
     };
     let phase = match service.phase {
         _ if service.withdrawn => "users withdrawn".to_owned(),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use std::path::Path;
-use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::{self, RootCertStore};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -31,10 +31,15 @@ pub(crate) fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'st
 pub(crate) fn pair(cert: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
     let chain = certificates(cert)?;
     let private = private_key(key)?;
-    CertifiedKey::from_der(chain, private, &default_provider()).with_context(|| {
-        let (cert, key) = (cert.display(), key.display());
-        format!("the certificate {cert} and the key {key} cannot be used together")
-    })
+    let (cert, key) = (cert.display(), key.display());
+    match CertifiedKey::from_der(chain, private, &default_provider()) {
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            bail!("the key {key} is not the one of the certificate {cert}")
+        }
+        pair => pair.with_context(|| {
+            format!("the certificate {cert} and the key {key} cannot be used together")
+        }),
+    }
 }
 
 /// The key of a file.

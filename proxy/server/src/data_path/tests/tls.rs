@@ -77,7 +77,7 @@ async fn a_bad_pair_changes_nothing_and_is_named() {
     settings.listeners[0].certificates = vec![pair("shop.pem", "shop.key")];
     let running = Running::start(settings, 0.0);
     for (bad, named) in [
-        (pair("other.pem", "shop.key"), "other.pem"),
+        (pair("other.pem", "shop.key"), "shop.key is not the one of the certificate"),
         (pair("missing.pem", "shop.key"), "missing.pem"),
         (pair("shop.pem", "shop.pem"), "shop.pem"),
     ] {
