@@ -258,10 +258,11 @@ impl Text for PathPrefix {
         let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '*');
         if let Some(strange) = text.chars().find(|c| strange(*c)) {
             let message = format!("path \"{shown}\" has a '{}'", strange.escape_debug());
-            return Err(fault(
-                message,
-                "write the start of a path alone; what is below it matches, too",
-            ));
+            let help = match strange {
+                '?' => "write the path alone, without a query",
+                _ => "write the start of a path alone; what is below it matches, too",
+            };
+            return Err(fault(message, help));
         }
         Ok(PathPrefix(text.to_owned()))
     }

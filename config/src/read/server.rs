@@ -111,8 +111,13 @@ impl LogFile {
             let help = "leave out 'access_fields' for the usual ones";
             return reader.fault(&fields.span, fault("a line without fields", help));
         }
+        let format = self.access_format?.value;
+        if fields.given && format == AccessFormat::Combined {
+            let help = "leave out 'access_fields', or write access_format = \"json\"";
+            return reader.fault(&fields.key, fault("the combined format has its own fields", help));
+        }
         let log = AccessLogSettings {
-            format: self.access_format?.value,
+            format,
             fields: fields.value.into_iter().map(|field| field.value).collect(),
             sample: self.access_sample?.value,
             file: self.access_file.map(|file| surroundings.path(&file.value)),

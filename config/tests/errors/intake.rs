@@ -147,3 +147,21 @@ s.toml:5:17: a weight is a percentage from 0 to 100 in steps of 0.01, not 101
 "##,
     );
 }
+
+#[test]
+fn the_combined_format_has_its_own_fields() {
+    check(
+        r##"
+[log]
+access = true
+access_format = "combined"
+access_fields = ["time"]
+"##,
+        r##"
+s.toml:4:1: the combined format has its own fields
+  4 | access_fields = ["time"]
+    | ^^^^^^^^^^^^^
+    = help: leave out 'access_fields', or write access_format = "json"
+"##,
+    );
+}

@@ -142,7 +142,12 @@ impl Command {
 
 /// Runs what the command line asks for; an error is printed with its causes and gives exit code 1.
 pub fn main() -> ExitCode {
-    match Cli::parse().command.run() {
+    let command = Cli::parse().command;
+    if !matches!(command, Command::Run(_)) {
+        // `serinus check --config FILE | head` is no crash: a reader that has seen enough ends the command.
+        sigpipe::reset();
+    }
+    match command.run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,5 +1,7 @@
 //! Answers that the proxy gives itself: short, and without naming the software.
 
+use super::connection::Connection;
+use super::forwarding;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
@@ -18,21 +20,21 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// # Errors
 /// The client is gone.
 pub(crate) async fn give(session: &mut Session, status: u16) -> pingora::Result<()> {
-    give_with(session, status, None).await
+    give_with(session, status, Vec::new()).await
 }
 
-/// The same, with one field more.
+/// The same, with some fields more.
 ///
 /// # Errors
 /// The client is gone.
 pub(crate) async fn give_with(
     session: &mut Session,
     status: u16,
-    field: Option<(HeaderName, HeaderValue)>,
+    fields: Vec<(HeaderName, HeaderValue)>,
 ) -> pingora::Result<()> {
     let json = session.get_header(ACCEPT).is_some_and(|accept| prefers_json(accept.as_bytes()));
     let (kind, body) = page(status, json);
-    send(session, status, field, kind, body).await
+    send(session, status, fields, kind, body).await
 }
 
 /// Answers 200 with this text.
@@ -40,7 +42,7 @@ pub(crate) async fn give_with(
 /// # Errors
 /// The client is gone.
 pub(crate) async fn page_of(session: &mut Session, text: String) -> pingora::Result<()> {
-    send(session, 200, None, "application/octet-stream", text).await
+    send(session, 200, Vec::new(), "application/octet-stream", text).await
 }
 
 /// Sends the client to `location`.
@@ -55,13 +57,22 @@ pub(crate) async fn redirect(
     let location = HeaderValue::try_from(location).ok();
     let Some(location) = location else { return give(session, 400).await };
     let (kind, body) = ("text/plain; charset=utf-8", String::new());
-    send(session, status, Some((LOCATION, location)), kind, body).await
+    send(session, status, vec![(LOCATION, location)], kind, body).await
+}
+
+/// What the listener says of TLS stands in the answers of the proxy, too: a redirect is all that many
+/// a browser ever sees of a name.
+pub(crate) fn add_hsts(session: &Session, header: &mut ResponseHeader) -> pingora::Result<()> {
+    match Connection::of(session).and_then(|connection| connection.client.handshake.hsts.clone()) {
+        Some(hsts) => forwarding::add_hsts(header, &hsts),
+        None => Ok(()),
+    }
 }
 
 async fn send(
     session: &mut Session,
     status: u16,
-    field: Option<(HeaderName, HeaderValue)>,
+    fields: Vec<(HeaderName, HeaderValue)>,
     kind: &'static str,
     body: String,
 ) -> pingora::Result<()> {
@@ -69,12 +80,13 @@ async fn send(
     header.insert_header(CONTENT_TYPE, HeaderValue::from_static(kind))?;
     header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    if let Some((name, value)) = field {
-        header.insert_header(name, value)?;
+    for (name, value) in fields {
+        header.append_header(name, value)?;
     }
     if status == 405 {
         header.insert_header(ALLOW, HeaderValue::from_static(METHODS))?;
     }
+    add_hsts(session, &mut header)?;
     let bodyless = body.is_empty() || session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(header), bodyless).await?;
     if !bodyless {
@@ -137,18 +149,25 @@ fn page(status: u16, json: bool) -> (&'static str, String) {
     }
 }
 
-/// JSON named, and HTML or plain text not named before it.
+/// JSON named, and neither HTML nor plain text liked better, or as much and named before it.
 fn prefers_json(accept: &[u8]) -> bool {
-    let kinds = accept.split(|byte| *byte == b',');
-    kinds
-        .map(|kind| kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii())
-        .find_map(|kind| match kind {
-            b"text/html" | b"text/plain" => Some(false),
-            b"application/json" => Some(true),
-            _ if kind.ends_with(b"+json") => Some(true),
-            _ => None,
-        })
-        .unwrap_or(false)
+    let mut best = (0.0, false);
+    for kind in accept.split(|byte| *byte == b',') {
+        let mut parts = kind.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let is_json = match parts.next().unwrap_or_default() {
+            b"text/html" | b"text/plain" => false,
+            b"application/json" => true,
+            kind if kind.ends_with(b"+json") => true,
+            _ => continue,
+        };
+        let weight = parts.find_map(|part| part.strip_prefix(b"q="));
+        let weight = weight.map_or(Some(1.0), |text| std::str::from_utf8(text).ok()?.parse().ok());
+        let weight: f32 = weight.unwrap_or(0.0);
+        if weight > best.0 {
+            best = (weight, is_json);
+        }
+    }
+    best.1
 }
 
 #[cfg(test)]
@@ -161,6 +180,9 @@ mod tests {
             ("application/json", true),
             ("application/problem+json;q=0.9, */*", true),
             ("text/html,application/xhtml+xml,application/json;q=0.5", false),
+            ("application/json;q=0.5, text/plain", false),
+            ("text/html; q=0.2, application/json;charset=utf-8;q=0.9", true),
+            ("application/json;q=0", false),
             ("*/*", false),
             ("", false),
         ] {

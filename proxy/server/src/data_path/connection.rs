@@ -217,12 +217,14 @@ impl ServerApp for Front {
         // What is needed at the beginning only is in boxes: the connection would hold the room for it to its
         // end, and an idle one should cost little.
         if terms.proxy_protocol {
+            // Of the proxy in front, which is all that is known yet.
+            let front = peer(&stream);
             let read = Box::pin(proxy_header::read(&mut *stream, &terms.trusted));
             match tokio::time::timeout(terms.header_timeout, read).await {
                 Ok(Ok(())) => {}
                 Ok(Err(proxy_header::Failed::Closed)) => return None,
                 Ok(Err(proxy_header::Failed::Refused)) | Err(_) => {
-                    access::refused(&self.worker, Reason::ProxyHeader, None, b"");
+                    access::refused(&self.worker, Reason::ProxyHeader, front, b"");
                     return None;
                 }
             }
@@ -230,9 +232,7 @@ impl ServerApp for Front {
         if let Some(tls) = &self.tls {
             stream = Box::pin(handshake(tls, stream, &terms, shutdown)).await?;
         }
-        let address = stream.get_socket_digest().and_then(|digest| {
-            digest.peer_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
-        });
+        let address = peer(&stream);
         let tls = stream.get_ssl_digest();
         let told = tls.as_ref().and_then(|tls| tls.extension.get::<TlsClient>()).cloned();
         let client = Client {
@@ -300,6 +300,12 @@ async fn begins_http2(stream: &mut Stream) -> Option<bool> {
     Some(true)
 }
 
+/// The address at the other end.
+fn peer(stream: &Stream) -> Option<IpAddr> {
+    let digest = stream.get_socket_digest()?;
+    Some(digest.peer_addr()?.as_inet()?.ip())
+}
+
 /// The connection as it is after the handshake; none if it failed.
 async fn handshake(
     tls: &ListenerTls,
@@ -307,6 +313,7 @@ async fn handshake(
     terms: &Terms,
     shutdown: &ShutdownWatch,
 ) -> Option<Stream> {
+    let client = peer(&stream).map(|address| address.to_string()).unwrap_or_default();
     let stream = stream.into_any().downcast::<Cleartext>().ok()?;
     let mut shutdown = shutdown.clone();
     let handshake = tokio::select! {
@@ -322,11 +329,11 @@ async fn handshake(
         Ok(Ok(stream)) if matches!(stream.selected_alpn_proto(), Some(ALPN::Custom(_))) => None,
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
-            tracing::debug!(target: "serinus::tls", "a client's handshake failed: {error}");
+            tracing::debug!(target: "serinus::tls", client, "a client's handshake failed: {error}");
             None
         }
         Err(_) => {
-            tracing::debug!(target: "serinus::tls", "a client's handshake took too long");
+            tracing::debug!(target: "serinus::tls", client, "a client's handshake took too long");
             None
         }
     }

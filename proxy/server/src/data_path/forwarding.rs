@@ -164,13 +164,8 @@ pub(crate) fn to_client(response: &mut ResponseHeader) -> pingora::Result<()> {
         return Ok(()); // the upgrade needs them
     }
     if let Some(connection) = response.remove_header(&CONNECTION) {
-        for name in connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if name.eq_ignore_ascii_case(b"close") || name.eq_ignore_ascii_case(b"keep-alive") {
-                continue;
-            }
-            if let Some(name) = HeaderName::from_bytes(name).ok().filter(may_be_nominated) {
-                response.remove_header(&name);
-            }
+        for name in nominated(&connection).filter(may_be_nominated) {
+            response.remove_header(&name);
         }
     }
     for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRAILER, &UPGRADE] {
@@ -179,6 +174,15 @@ pub(crate) fn to_client(response: &mut ResponseHeader) -> pingora::Result<()> {
         }
     }
     say_length_once(response)
+}
+
+/// The fields that a `Connection` field names as its own.
+pub(crate) fn nominated(connection: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    let names = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let is_option = |name: &&[u8]| {
+        name.eq_ignore_ascii_case(b"close") || name.eq_ignore_ascii_case(b"keep-alive")
+    };
+    names.filter(move |name| !is_option(name)).filter_map(|name| HeaderName::from_bytes(name).ok())
 }
 
 /// Whether everybody sees the end of the answer in the same place, as far as a transfer coding goes: the

@@ -392,7 +392,9 @@ impl ProxyHttp for Gateway {
         let mut told = 0;
         if let Some(status) = status.filter(|_| !recovery::has_begun(session)) {
             session.set_keepalive(None);
-            if answer::give(session, status).await.is_ok() {
+            let guard = request.routed.as_ref().and_then(|routed| routed.guard());
+            let fields = guard.map(|guard| guard.told(request)).unwrap_or_default();
+            if answer::give_with(session, status, fields).await.is_ok() {
                 told = status;
             }
         }
@@ -410,21 +412,33 @@ impl ProxyHttp for Gateway {
         traces::finish(session, request, error, now);
     }
 
-    /// Failures are counted, shown in the metrics and, if wanted, in the access log.
-    fn suppress_error_log(&self, _: &Session, _: &Request, error: &Error) -> bool {
-        tracing::debug!(target: "serinus::upstream", "{error}");
+    /// Failures are counted, shown in the metrics and, if wanted, in the access log; causes are told there alone.
+    fn suppress_error_log(&self, _: &Session, request: &Request, error: &Error) -> bool {
+        complain(request, error);
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Request,
+        request: &Request,
         error: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
-        tracing::debug!(target: "serinus::upstream", "tried again: {error}");
+        complain(request, error); // it is tried again
         true
+    }
+}
+
+/// Says why an endpoint gave no answer. What it did answer is in the access log.
+fn complain(request: &Request, error: &Error) {
+    tracing::debug!(target: "serinus::upstream", "{error}");
+    let is_an_answer = matches!(error.etype(), ErrorType::HTTPStatus(_));
+    let is_its_own = error.esource() == &ErrorSource::Upstream;
+    if let Some(routed) = request.routed.as_ref().filter(|_| is_its_own && !is_an_answer)
+        && let Some(address) = routed.attempt.address
+    {
+        routed.setup().pool(routed.variant).complain(address, error, Instant::now());
     }
 }
 

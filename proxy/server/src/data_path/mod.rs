@@ -8,6 +8,7 @@ mod admission;
 mod answer;
 mod attribution;
 mod certificates;
+mod complaints;
 mod connection;
 mod crowd;
 mod drains;

@@ -7,7 +7,10 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::prelude::{
+    AttributeTypeAndValue, FromDer, GeneralName, ParsedExtension, X509Certificate, X509Name,
+};
 
 /// Every certificate of a file; never none.
 ///
@@ -65,6 +68,42 @@ pub(crate) fn authorities(file: &Path) -> anyhow::Result<RootCertStore> {
     Ok(roots)
 }
 
+/// A name in its parts, `CN=alice, O=Example`. What in a value would read as the begin of another part
+/// is escaped (RFC 4514, 2.4): nobody passes for `O=Example, CN=root` by being called so.
+fn written(name: &X509Name<'_>) -> String {
+    let part = |attribute: &AttributeTypeAndValue<'_>| {
+        let kind = match oid2abbrev(attribute.attr_type(), oid_registry()) {
+            Ok(short) => short.to_owned(),
+            Err(_) => attribute.attr_type().to_id_string(),
+        };
+        let value = match attribute.as_str() {
+            Ok(text) => escaped(text),
+            Err(_) => attribute
+                .as_slice()
+                .iter()
+                .fold("#".to_owned(), |text, byte| text + &format!("{byte:02X}")),
+        };
+        format!("{kind}={value}")
+    };
+    let parts = name.iter_rdn().map(|parts| parts.iter().map(part).collect::<Vec<_>>().join(" + "));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for (at, c) in value.char_indices() {
+        let is_at_an_end = at == 0 || at + c.len_utf8() == value.len();
+        if matches!(c, ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=')
+            || (at == 0 && c == '#')
+            || (is_at_an_end && c == ' ')
+        {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text
+}
+
 /// What a certificate says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct About {
@@ -81,7 +120,7 @@ impl About {
     /// None if it is no certificate.
     pub(crate) fn of(certificate: &[u8]) -> Option<About> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-        let subject = certificate.subject().to_string();
+        let subject = written(certificate.subject());
         let names = certificate.extensions().iter().filter_map(|extension| {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
@@ -98,5 +137,24 @@ impl About {
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_name_reads_as_two() {
+        for (value, text) in [
+            ("alice", "alice"),
+            ("Example, CN=root", "Example\\, CN\\=root"),
+            ("a + b", "a \\+ b"),
+            (" #\\ ", "\\ #\\\\\\ "),
+            ("#04", "\\#04"),
+            ("", ""),
+        ] {
+            assert_eq!(escaped(value), text);
+        }
     }
 }

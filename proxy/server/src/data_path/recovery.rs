@@ -4,6 +4,7 @@
 use super::attribution::{self, Fault};
 use super::endpoints::Unavailable;
 use super::recorder::Ending;
+use super::rejection::Reason;
 use super::request::{Request, is_idempotent};
 use http::StatusCode;
 use pingora::proxy::Session;
@@ -34,6 +35,8 @@ pub(super) fn after_no_endpoint(
     }
     if shielded {
         shield(request, now);
+    } else if why == Unavailable::Full {
+        request.reject(Reason::Full);
     }
     shielded
 }
@@ -53,7 +56,8 @@ pub(super) fn after_no_connection(
     routed.connect_failures += 1;
     let method = &session.req_header().method;
     let may_repeat = !routed.sent || (repeatable && is_idempotent(method));
-    let others = routed.setup().pool(routed.variant).has_others();
+    // The one that was tried may have been left out for this very failure.
+    let others = routed.setup().pool(routed.variant).has_others(routed.attempt.address);
     if may_repeat && others && routed.connect_failures == 1 {
         let variant = routed.variant;
         request.try_again(variant, now);

@@ -93,6 +93,8 @@ reasons! {
     ForwardAuthDown = "forward_auth_down", 503;
     /// Too many passwords are being compared.
     Busy = "busy", 503;
+    /// Every endpoint has as many requests as it may, and enough wait.
+    Full = "full", 503;
     /// No route leads anywhere.
     NoRoute = "no_route", 404;
 }

@@ -255,7 +255,7 @@ impl Routed {
             && retry.status.binary_search(&status).is_ok()
             && (!self.sent || (repeatable && is_idempotent(method)))
             && self.time_left(now).is_none_or(|left| !left.is_zero())
-            && self.setup().pool(self.variant).has_others()
+            && self.setup().pool(self.variant).has_others(self.attempt.address)
     }
 
     /// Takes one retry on the same variant from the service's budget, and counts it.

@@ -18,26 +18,33 @@ pub(crate) struct RetryBudget(Mutex<Balance>);
 #[derive(Debug)]
 struct Balance {
     retries: f64,
-    finished: u64,
+    /// Retries that were taken, ever: their attempts earn nothing.
+    taken: u64,
+    /// Finished requests that have earned their share.
+    requests: u64,
     at: Instant,
 }
 
 impl RetryBudget {
-    /// A full budget at `now` of a service that has `finished` so many requests.
+    /// A full budget at `now` of a service that has `finished` so many attempts.
     pub(crate) fn new(now: Instant, finished: u64) -> Self {
-        RetryBudget(Mutex::new(Balance { retries: SAVED, finished, at: now }))
+        RetryBudget(Mutex::new(Balance { retries: SAVED, taken: 0, requests: finished, at: now }))
     }
 
-    /// Takes one retry, if there is one left.
+    /// Takes one retry, if there is one left. `finished` are the attempts of the service, retries included.
     pub(crate) fn spend(&self, now: Instant, finished: u64) -> bool {
         let mut balance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let requests = finished.saturating_sub(balance.finished);
+        // Retries under way are taken and not yet finished.
+        let requests = finished.saturating_sub(balance.taken).max(balance.requests);
         let seconds = now.saturating_duration_since(balance.at).as_secs_f64();
-        let earned = requests as f64 * PER_REQUEST + seconds * PER_SECOND;
-        *balance = Balance { retries: (balance.retries + earned).min(SAVED), finished, at: now };
+        let earned =
+            (requests - balance.requests) as f64 * PER_REQUEST + seconds * PER_SECOND;
+        balance.retries = (balance.retries + earned).min(SAVED);
+        (balance.requests, balance.at) = (requests, now);
         let affordable = balance.retries >= 1.0;
         if affordable {
             balance.retries -= 1.0;
+            balance.taken += 1;
         }
         affordable
     }
@@ -52,13 +59,13 @@ mod tests {
     fn retried(rate: u32, failing: u32, seconds: u32) -> u32 {
         let start = Instant::now();
         let budget = RetryBudget::new(start, 0);
-        (0..rate * seconds)
-            .filter(|request| request * failing % rate < failing) // spread evenly
-            .filter(|request| {
-                let now = start + Duration::from_secs(1) * *request / rate;
-                budget.spend(now, u64::from(*request))
-            })
-            .count() as u32
+        let mut retried = 0;
+        for request in 0..rate * seconds {
+            let now = start + Duration::from_secs(1) * request / rate;
+            let fails = request * failing % rate < failing; // spread evenly
+            retried += u32::from(fails && budget.spend(now, u64::from(request + retried)));
+        }
+        retried
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where lines of the access log go: to a thread of its own, so that a slow disk delays no request.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// # Errors
-    /// The folder of the file is not there.
+    /// The file cannot be opened.
     pub(super) fn new(file: Option<PathBuf>) -> anyhow::Result<Writer> {
         if let Some(file) = &file {
             let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -29,6 +29,8 @@ impl Writer {
             if !folder.is_dir() {
                 bail!("log.access_file: there is no folder {}", folder.display());
             }
+            let opened = open(Some(file)).map(drop);
+            opened.with_context(|| format!("log.access_file: cannot open {}", file.display()))?;
         }
         Ok(Writer { file, lines: OnceLock::new(), lost: AtomicU64::new(0) })
     }

@@ -1,6 +1,7 @@
 //! What is known of one endpoint, over reloads: whether it is drained, the addresses that its name
 //! leads to, and of each address whether it is well.
 
+use super::super::complaints::Complaints;
 use super::super::shards::Padded;
 use serinus_routing::balance::{
     Condition, Ejection, EjectionRule, EndpointKey, Health, HealthRule, newcomer_share,
@@ -37,6 +38,12 @@ impl Endpoint {
     /// Whether its name is an address.
     pub(crate) fn is_literal(&self) -> bool {
         self.name.parse::<SocketAddr>().is_ok()
+    }
+
+    /// Whether to say in the log why this address of it gave no answer; see [`Complaints::due`].
+    pub(crate) fn complains(&self, address: SocketAddr, now: Instant) -> Option<u64> {
+        let instances = self.lock();
+        instances.iter().find(|instance| instance.address == address)?.complaints.due(now)
     }
 
     pub(crate) fn instances(&self) -> Vec<Arc<Instance>> {
@@ -105,6 +112,7 @@ pub(crate) struct Instance {
     ejections: AtomicU64,
     /// Health checks that passed and failed.
     checks: [AtomicU64; 2],
+    complaints: Complaints,
     /// What times are measured from.
     epoch: Instant,
 }
@@ -151,6 +159,7 @@ impl Instance {
             changes: AtomicU32::new(0),
             ejections: AtomicU64::new(0),
             checks: Default::default(),
+            complaints: Complaints::new(),
             epoch: Instant::now(),
         }
     }

@@ -20,8 +20,10 @@ pub(crate) use place::{Engaged, Unavailable};
 use serinus_config::{
     BalanceSettings, ConcurrencySettings, EjectionSettings, HealthSettings, ServiceSettings,
 };
+use serinus_models::Outcome;
 use serinus_routing::balance::{Balance, Condition, HashBy, eligible, may_eject};
 pub use status::{EndpointState, EndpointStatus};
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -168,9 +170,9 @@ impl Pool {
         }
     }
 
-    /// Whether there is another endpoint than one that was tried.
-    pub(crate) fn has_others(&self) -> bool {
-        self.line_up.load().len() > 1
+    /// Whether there is another endpoint than the one that was tried.
+    pub(crate) fn has_others(&self, tried: Option<SocketAddr>) -> bool {
+        self.line_up.load().addresses().any(|address| Some(address) != tried)
     }
 
     /// Asks for the addresses of every name; a name that cannot be resolved keeps its last ones.
@@ -255,8 +257,14 @@ impl Pool {
         self.assemble(now);
     }
 
-    /// Leaves out an instance whose requests fail, if enough others are left.
-    fn eject(&self, instance: &Arc<Instance>, settings: &EjectionSettings, now: Instant) {
+    /// Leaves out an instance whose requests fail, the last one with `outcome`, if enough others are left.
+    fn eject(
+        &self,
+        instance: &Arc<Instance>,
+        settings: &EjectionSettings,
+        outcome: Outcome,
+        now: Instant,
+    ) {
         instance.forget_failures();
         let assembled = self.lock();
         let all = self.conditions(now);
@@ -269,8 +277,17 @@ impl Pool {
         }
         let time = instance.eject(&settings.rule, now);
         let (service, address, seconds) = (&*self.service, instance.address, time.as_secs_f64());
-        tracing::warn!(service, %address, seconds, "ejected: its requests fail");
+        let last = outcome.as_str();
+        tracing::warn!(service, %address, seconds, last, "ejected: its requests fail");
         self.assemble_locked(assembled, now);
+    }
+
+    /// Says why an address gave no answer, unless that was said a moment ago.
+    pub(crate) fn complain(&self, address: SocketAddr, why: &impl Display, now: Instant) {
+        let due = |endpoint: &Arc<Endpoint>| Some((endpoint, endpoint.complains(address, now)?));
+        let Some((endpoint, more)) = self.endpoints.iter().find_map(due) else { return };
+        let (service, endpoint) = (&*self.service, &*endpoint.name);
+        tracing::warn!(target: "serinus::upstream", service, endpoint, %address, more, "no answer: {why}");
     }
 
     /// Takes an endpoint out, or lets it come back; false if it has none of that name or address.

@@ -42,9 +42,10 @@ impl Engaged {
     /// Takes in how the request ended.
     pub(crate) fn note(&self, ending: Ending, now: Instant) {
         let Some(ejection) = &self.pool.rules.ejection else { return };
-        let failed = ending.outcome().is_failure();
-        if self.instance.note(&ejection.rule, failed, ending != Ending::ConnectError) {
-            self.pool.eject(&self.instance, ejection, now);
+        let outcome = ending.outcome();
+        let connected = ending != Ending::ConnectError;
+        if self.instance.note(&ejection.rule, outcome.is_failure(), connected) {
+            self.pool.eject(&self.instance, ejection, outcome, now);
         }
     }
 }
@@ -122,7 +123,7 @@ impl Pool {
         let line_up = self.line_up.load();
         let turn = match line_up.len() {
             1 => 0,
-            _ => shard.of(&self.turns).fetch_add(1, Ordering::Relaxed),
+            _ => self.turn(shard, tried),
         };
         let chosen = line_up.choose(&self.rules.balance.method, turn, tried, key);
         let chosen = chosen.ok_or(Unavailable::Unresolved)?;
@@ -138,6 +139,16 @@ impl Pool {
         Ok(Chosen { address, engaged, waited: false })
     }
 
+    /// Whose turn it is. A second attempt takes nobody's: with two endpoints every request would begin at
+    /// the same one, and that would be the one that fails.
+    fn turn(&self, shard: Shard, tried: Option<SocketAddr>) -> usize {
+        let turns = shard.of(&self.turns);
+        match tried {
+            None => turns.fetch_add(1, Ordering::Relaxed),
+            Some(_) => turns.load(Ordering::Relaxed),
+        }
+    }
+
     fn take_turn(
         &self,
         addresses: &[SocketAddr],
@@ -148,7 +159,7 @@ impl Pool {
         if addresses.len() == 1 {
             return Some(only);
         }
-        let turn = shard.of(&self.turns).fetch_add(1, Ordering::Relaxed);
+        let turn = self.turn(shard, tried);
         let address = addresses[turn % addresses.len()];
         if Some(address) == tried {
             return Some(addresses[(turn + 1) % addresses.len()]);

@@ -63,6 +63,21 @@ fn endpoints_take_turns_and_the_one_that_failed_is_passed_over() {
 }
 
 #[test]
+fn a_second_attempt_takes_nobodys_turn() {
+    for rules in [rules(), ejecting()] {
+        let pool = pool_with(&["127.0.0.1:1", "127.0.0.1:2"], &[1, 1], rules, &[]);
+        let first = |_| {
+            let port = ask(&pool, None).address.port();
+            if port == 2 {
+                assert_eq!(ask(&pool, Some(2)).address.port(), 1);
+            }
+            port
+        };
+        assert_eq!((0..6).map(first).collect::<Vec<_>>(), [1, 2, 1, 2, 1, 2]);
+    }
+}
+
+#[test]
 fn whoever_fails_in_a_row_is_left_out_for_a_while_and_comes_back() {
     let pool = three(ejecting());
     let now = Instant::now();

@@ -80,7 +80,12 @@ impl Cors {
         }
         let allowed = self.methods.iter().any(|method| method.as_bytes() == asked.as_bytes());
         let mut answer = ResponseHeader::build(204, Some(8))?;
-        self.tell(&mut answer, granted)?;
+        for (name, value) in self.told(granted) {
+            if name != ACCESS_CONTROL_EXPOSE_HEADERS {
+                answer.append_header(name, value)?;
+            }
+        }
+        crate::data_path::answer::add_hsts(session, &mut answer)?;
         if granted.is_some() && allowed {
             if let Some(methods) = &self.allow_methods {
                 answer.insert_header(ACCESS_CONTROL_ALLOW_METHODS, methods.clone())?;
@@ -103,26 +108,28 @@ impl Cors {
         for field in &FIELDS {
             response.remove_header(field);
         }
-        self.tell(response, granted)?;
-        if let (Some(_), Some(expose)) = (granted, &self.expose) {
-            response.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone())?;
+        for (name, value) in self.told(granted) {
+            response.append_header(name, value)?;
         }
         Ok(())
     }
 
-    fn tell(&self, response: &mut ResponseHeader, granted: Option<&Granted>) -> Result<()> {
+    /// What an answer that is no preflight's says, one of the proxy's own included: a page that may not
+    /// read a 401 or a 429 knows of a network error alone.
+    pub(super) fn told(&self, granted: Option<&Granted>) -> Vec<(HeaderName, HeaderValue)> {
+        let mut fields = Vec::new();
         if !self.origins.is_empty() {
             // A cache must not give one origin's answer to another.
-            response.append_header(VARY, HeaderValue::from_static("origin"))?;
+            fields.push((VARY, HeaderValue::from_static("origin")));
         }
-        let Some(Granted(origin)) = granted else { return Ok(()) };
-        response.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())?;
+        let Some(Granted(origin)) = granted else { return fields };
+        fields.push((ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
         if self.credentials {
-            response.insert_header(
-                ACCESS_CONTROL_ALLOW_CREDENTIALS,
-                HeaderValue::from_static("true"),
-            )?;
+            fields.push((ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")));
         }
-        Ok(())
+        if let Some(expose) = &self.expose {
+            fields.push((ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone()));
+        }
+        fields
     }
 }

@@ -89,7 +89,8 @@ impl Guard {
                 if reason == Reason::BodyTooLarge {
                     session.set_keepalive(None); // the rest of the body is not read
                 }
-                answer::give_with(session, reason.status(), field).await?;
+                let fields = field.into_iter().chain(self.told(request)).collect();
+                answer::give_with(session, reason.status(), fields).await?;
                 Ok(true)
             }
         }
@@ -97,6 +98,8 @@ impl Guard {
 
     async fn judge(&self, session: &mut Session, request: &mut Request) -> Result<Verdict> {
         let refused = |reason| Ok(Verdict::Refused(reason, None));
+        // A refusal is for the page to read as well.
+        request.cors = self.cors.as_ref().and_then(|cors| cors.grant(session.req_header()));
         if !self.lets_in(request) {
             return refused(Reason::Address);
         }
@@ -106,11 +109,10 @@ impl Guard {
             return Ok(Verdict::Refused(Reason::Rate, Some(field)));
         }
         // Browsers ask without a password whether they may ask with one.
-        if let Some(cors) = &self.cors {
-            request.cors = cors.grant(session.req_header());
-            if cors.answer_preflight(session, request.cors.as_ref()).await? {
-                return Ok(Verdict::Answered);
-            }
+        if let Some(cors) = &self.cors
+            && cors.answer_preflight(session, request.cors.as_ref()).await?
+        {
+            return Ok(Verdict::Answered);
         }
         if let Some(most) = self.settings.body
             && length(session).is_some_and(|length| length > most)
@@ -125,7 +127,8 @@ impl Guard {
         }
         if let Some(forward) = &self.forward {
             let worker = Arc::clone(request.counted.worker());
-            return match forward.ask(&worker.auth_client, session, request).await? {
+            let told = self.told(request);
+            return match forward.ask(&worker.auth_client, session, request, told).await? {
                 forward::Answer::Pass => Ok(Verdict::Pass),
                 forward::Answer::Given => {
                     request.reject(Reason::ForwardAuth);
@@ -151,6 +154,11 @@ impl Guard {
         self.meters
             .iter()
             .find_map(|meter| meter.take(request.client, headers, request.started).err())
+    }
+
+    /// What pages of other origins may do with an answer of the proxy's own.
+    pub(crate) fn told(&self, request: &Request) -> Vec<(HeaderName, HeaderValue)> {
+        self.cors.as_ref().map(|cors| cors.told(request.cors.as_ref())).unwrap_or_default()
     }
 
     /// What pages of other origins may do with an answer.

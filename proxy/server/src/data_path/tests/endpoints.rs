@@ -1,8 +1,9 @@
 //! Several endpoints: who is asked, who is left out, what is tried again.
 
+use super::hardening::counted;
 use super::lab::{Answer, Reply, Upstream, ask};
 use super::{PATIENCE, Running, endpoint, get, post, settings, table};
-use crate::data_path::{DrainError, EndpointState, EndpointStatus};
+use crate::data_path::{DrainError, EndpointState, EndpointStatus, Reason};
 use serinus_config::{
     ConcurrencySettings, EjectionSettings, HealthSettings, RetrySettings, ServiceSettings, Settings,
 };
@@ -179,6 +180,21 @@ async fn an_ejected_endpoint_comes_back() {
     assert!(running.bodies(8).await.contains(&"two".to_owned()));
 }
 
+/// The request whose failure leaves an endpoint out is passed on to the other one like those before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sees_the_failure_that_ejects() {
+    let (one, two) = two().await;
+    two.reply(Reply::Status(503));
+    let retry = RetrySettings { attempts: 1, status: vec![502, 503, 504] };
+    let settings = service(&one, &two, |it| {
+        it.retry = Some(retry);
+        it.ejection = Some(ejection(2, Duration::from_secs(60)));
+    });
+    let running = Running::start(settings, 0.0);
+    assert_eq!(running.bodies(12).await, ["one"; 12]);
+    assert_eq!(running.endpoints()[1].ejections, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idempotent_request_that_failed_is_asked_of_another_endpoint() {
     let (one, two) = two().await;
@@ -284,6 +300,7 @@ async fn what_is_beyond_the_limit_is_turned_away_and_blamed_on_nobody() {
     let seen = running.observed(2).await.stable;
     assert_eq!(seen.outcomes.of(Outcome::Ok), 2);
     assert_eq!(running.path.service_totals()[0].refused, 1);
+    counted(&running, Reason::Full, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

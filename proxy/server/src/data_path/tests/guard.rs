@@ -118,7 +118,10 @@ async fn another_service_says_who_may_pass() {
         asked.address
     );
     let (stable, running) = started(&keys).await;
-    let fields = "x-auth-user: root\r\ncookie: session=1\r\nx-forwarded-for: 6.6.6.6\r\n";
+    let fields = "x-auth-user: root\r\ncookie: session=1\r\nx-forwarded-for: 6.6.6.6\r\n\
+                  x-client-subject: CN=root\r\nclient-cert: :AAAA:\r\nx-real-ip: 6.6.6.6\r\n\
+                  forwarded: for=6.6.6.6\r\nx-forwarded-port: 1\r\nx-forwarded-proto: https\r\n\
+                  x-forwarded-host: other.test\r\nx-synthetic: 1\r\nx_client_subject: CN=root\r\n";
     assert_eq!(with(&running, fields).await.status, 200);
     let question = &asked.seen()[0];
     assert!(question.starts_with("GET /check HTTP/1.1\r\n"), "{question}");
@@ -127,9 +130,22 @@ async fn another_service_says_who_may_pass() {
         ("x-forwarded-uri", "/"),
         ("x-forwarded-host", "shop.test"),
         ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "http"),
         ("cookie", "session=1"),
     ] {
         assert_eq!(field(question, name), Some(value), "{name} in {question}");
+    }
+    // What only a proxy can know is not taken from the client.
+    for name in [
+        "x-client-subject",
+        "client-cert",
+        "x-real-ip",
+        "forwarded",
+        "x-forwarded-port",
+        "x-synthetic",
+        "x_client_subject",
+    ] {
+        assert_eq!(field(question, name), None, "{name} in {question}");
     }
     let seen = &stable.seen()[0];
     assert_eq!((field(seen, "x-auth-user"), field(seen, "x-other")), (Some("alice"), None));
@@ -193,6 +209,25 @@ async fn pages_of_other_origins_do_what_they_may() {
         assert_eq!(answer.field("access-control-expose-headers"), expose);
         assert_eq!(answer.field("vary"), Some("origin"));
     }
+    // So may a page read what the proxy itself says.
+    stable.reply(Reply::Close);
+    let answer = with(&running, "origin: https://a.test\r\n").await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.field("access-control-allow-origin"), Some("https://a.test"));
+    assert_eq!(answer.field("vary"), Some("origin"));
+    let answer = with(&running, "origin: https://b.test\r\n").await;
+    assert_eq!((answer.status, answer.field("access-control-allow-origin")), (502, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_another_origin_reads_a_refusal() {
+    let keys = "cors = { origins = [\"https://a.test\"] }, limits = { rate = [{ requests = 1, per = \"1h\" }] }";
+    let (_stable, running) = started(keys).await;
+    assert_eq!(with(&running, "origin: https://a.test\r\n").await.status, 200);
+    let answer = with(&running, "origin: https://a.test\r\n").await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.field("access-control-allow-origin"), Some("https://a.test"));
+    assert!(answer.field("retry-after").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -219,6 +219,9 @@ async fn versions_protocols_and_hsts_follow_a_reload() {
     let hsts = "max-age=31536000; includeSubDomains; preload";
     let answer = ask_over(&running, plain.clone()).await.unwrap();
     assert_eq!(answer.field("strict-transport-security"), Some(hsts));
+    stable.reply(Reply::Close);
+    let answer = ask_over(&running, plain.clone()).await.unwrap();
+    assert_eq!((answer.status, answer.field("strict-transport-security")), (502, Some(hsts)));
     let own =
         "HTTP/1.1 200 OK\r\nstrict-transport-security: max-age=0\r\ncontent-length: 0\r\n\r\n";
     stable.reply(Reply::Raw(own));
