@@ -3,10 +3,11 @@
 use crate::probe::{JsonSchema, JsonType};
 use crate::reader::{Fault, Read, Reader, Span, Text, Value, fault};
 use crate::suggest::choose;
+use regex::Regex;
 use serde_json::Value as Json;
 use serinus_routing::PathPattern;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use toml::de::DeValue;
 
 /// A regular expression.
@@ -112,6 +113,10 @@ impl Text for TemplateText {
         match jinja.template_from_str(text) {
             Ok(template) => {
                 let builtin: BTreeSet<&str> = jinja.globals().map(|(name, _)| name).collect();
+                if let Some(name) = unknown_filter(&jinja, text) {
+                    let help = "those of minijinja are known: upper, replace, default, int, urlencode, ...";
+                    return Err(fault(format!("there is no filter '{name}'"), help));
+                }
                 let names = template
                     .undeclared_variables(true)
                     .into_iter()
@@ -126,6 +131,32 @@ impl Text for TemplateText {
             }
         }
     }
+}
+
+/// The first filter in `text`, a template, that minijinja does not know: it says so no sooner than when the
+/// text is filled in, in every round.
+fn unknown_filter(jinja: &minijinja::Environment<'_>, text: &str) -> Option<String> {
+    static IN_BRACES: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?s)\{[{%].*?[}%]\}").ok());
+    static QUOTED: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"(?s)"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"#).ok());
+    static FILTER: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\|\s*([A-Za-z_]\w*)").ok());
+    let (in_braces, quoted, filter) = (IN_BRACES.as_ref()?, QUOTED.as_ref()?, FILTER.as_ref()?);
+    let is_unknown = |name: &str| {
+        let tried =
+            jinja.compile_expression_owned(format!("0 | {name}")).and_then(|it| it.eval(()));
+        tried.is_err_and(|error| error.kind() == minijinja::ErrorKind::UnknownFilter)
+    };
+    for part in in_braces.find_iter(text) {
+        // What is quoted may hold anything.
+        let part = quoted.replace_all(part.as_str(), "''");
+        let mut names = filter.captures_iter(&part).map(|found| found[1].to_owned());
+        if let Some(name) = names.find(|name| is_unknown(name)) {
+            return Some(name);
+        }
+    }
+    None
 }
 
 /// Path and query of a request, a template.

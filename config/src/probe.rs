@@ -33,6 +33,8 @@ pub struct ProbeDefinition {
     pub browser: Option<PathBuf>,
     /// Names after `secret.` in its templates.
     pub secrets: Vec<String>,
+    /// Names after `row.` in its templates; those of a recording stand there.
+    pub columns: Vec<String>,
 }
 
 /// One request of a probe.

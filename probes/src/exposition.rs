@@ -1,12 +1,15 @@
 //! The few lines of a Prometheus page that tell what a process uses.
 
 use serinus_config::MetricNames;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What one endpoint tells of its process. What it does not tell is none.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct ProcessFigures {
     /// `process_cpu_seconds_total`, summed over its series (workers).
     pub(crate) cpu_seconds: Option<f64>,
+    /// Each series of a page by itself, under a number that stands for its labels: workers come and go.
+    pub(crate) cpu_series: Vec<(u64, f64)>,
     /// `process_resident_memory_bytes`, summed over its series.
     pub(crate) memory_bytes: Option<f64>,
     /// `process_start_time_seconds`, the latest of its series.
@@ -24,34 +27,39 @@ const RECEIVED: [&str; 2] =
 const SENT: [&str; 2] =
     ["process_network_transmit_bytes_total", "container_network_transmit_bytes_total"];
 
-/// One figure while a page is read: under its first name, and under its second.
+/// One figure while a page is read: its series under its first name, and under its second.
 #[derive(Default)]
-struct Found([Option<f64>; 2]);
+struct Found([Vec<(u64, f64)>; 2]);
 
 impl Found {
-    fn take(&mut self, name: &str, own: Option<&String>, usual: [&str; 2], sum: Sum, value: f64) {
+    fn take(&mut self, own: Option<&String>, usual: [&str; 2], sample: &Sample) {
         let place = match own {
-            Some(own) => usize::from(own != name) * 2,
-            None => usual.iter().position(|usual| *usual == name).unwrap_or(2),
+            Some(own) => usize::from(own != sample.name) * 2,
+            None => usual.iter().position(|usual| *usual == sample.name).unwrap_or(2),
         };
         if let Some(place) = self.0.get_mut(place) {
-            *place = Some(place.map_or(value, |before| match sum {
-                Sum::All => before + value,
-                Sum::Latest => before.max(value),
-            }));
+            let mut hasher = DefaultHasher::new();
+            sample.labels.hash(&mut hasher);
+            place.push((hasher.finish(), sample.value));
         }
     }
 
-    fn told(self) -> Option<f64> {
-        self.0[0].or(self.0[1])
+    fn series(self) -> Vec<(u64, f64)> {
+        let [first, second] = self.0;
+        if first.is_empty() { second } else { first }
+    }
+
+    fn sum(self) -> Option<f64> {
+        sum(&self.series())
+    }
+
+    fn latest(self) -> Option<f64> {
+        self.series().into_iter().map(|(_, value)| value).reduce(f64::max)
     }
 }
 
-/// What several series of one name make together.
-#[derive(Clone, Copy)]
-enum Sum {
-    All,
-    Latest,
+fn sum(series: &[(u64, f64)]) -> Option<f64> {
+    series.iter().map(|(_, value)| *value).reduce(|sum, value| sum + value)
 }
 
 /// Reads a page in Prometheus's text format or OpenMetrics. Lines that it does not understand, and
@@ -59,36 +67,49 @@ enum Sum {
 pub(crate) fn read(page: &str, names: &MetricNames) -> ProcessFigures {
     let (mut cpu, mut memory, mut start) = (Found::default(), Found::default(), Found::default());
     let (mut received, mut sent) = (Found::default(), Found::default());
-    for (name, value) in page.lines().filter_map(sample) {
-        cpu.take(name, names.cpu.as_ref(), CPU, Sum::All, value);
-        memory.take(name, names.memory.as_ref(), MEMORY, Sum::All, value);
-        start.take(name, names.start.as_ref(), START, Sum::Latest, value);
-        received.take(name, names.received.as_ref(), RECEIVED, Sum::All, value);
-        sent.take(name, names.sent.as_ref(), SENT, Sum::All, value);
+    for sample in page.lines().filter_map(sample) {
+        cpu.take(names.cpu.as_ref(), CPU, &sample);
+        memory.take(names.memory.as_ref(), MEMORY, &sample);
+        start.take(names.start.as_ref(), START, &sample);
+        received.take(names.received.as_ref(), RECEIVED, &sample);
+        sent.take(names.sent.as_ref(), SENT, &sample);
     }
-    let network_bytes = match (received.told(), sent.told()) {
+    let network_bytes = match (received.sum(), sent.sum()) {
         (None, None) => None,
         (received, sent) => Some(received.unwrap_or(0.0) + sent.unwrap_or(0.0)),
     };
+    let cpu_series = cpu.series();
     ProcessFigures {
-        cpu_seconds: cpu.told(),
-        memory_bytes: memory.told(),
-        started: start.told(),
+        cpu_seconds: sum(&cpu_series),
+        cpu_series,
+        memory_bytes: memory.sum(),
+        started: start.latest(),
         network_bytes,
     }
 }
 
-/// Name and value of a line `name{label="value",...} value [timestamp] [# exemplar]`.
-fn sample(line: &str) -> Option<(&str, f64)> {
+struct Sample<'p> {
+    name: &'p str,
+    /// As they are written, with the closing brace; empty where there are none.
+    labels: &'p str,
+    value: f64,
+}
+
+/// A line `name{label="value",...} value [timestamp] [# exemplar]`.
+fn sample(line: &str) -> Option<Sample<'_>> {
     let line = line.trim();
     let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))?;
     let (name, rest) = line.split_at(end);
-    let rest = match rest.trim_start().strip_prefix('{') {
-        Some(labels) => after_labels(labels)?,
-        None => rest,
+    let (labels, rest) = match rest.trim_start().strip_prefix('{') {
+        Some(labels) => {
+            let after = after_labels(labels)?;
+            (&labels[..labels.len() - after.len()], after)
+        }
+        None => ("", rest),
     };
     let value: f64 = rest.split_ascii_whitespace().next()?.parse().ok()?;
-    (!name.is_empty() && value.is_finite() && value >= 0.0).then_some((name, value))
+    let is_told = !name.is_empty() && value.is_finite() && value >= 0.0;
+    is_told.then_some(Sample { name, labels, value })
 }
 
 /// What follows the closing brace; one within a quoted label value does not close.
@@ -123,13 +144,10 @@ mod tests {
             process_resident_memory_bytes 2.4911872e+07\r\n\
             process_start_time_seconds 1.75e9 1750000123000\n\
             http_requests_total{path=\"/\"} 5\n";
-        let expected = ProcessFigures {
-            cpu_seconds: Some(12.47),
-            memory_bytes: Some(24_911_872.0),
-            started: Some(1.75e9),
-            network_bytes: None,
-        };
-        assert_eq!(read(page), expected);
+        let told = read(page);
+        assert_eq!((told.cpu_seconds, told.cpu_series.len()), (Some(12.47), 1));
+        assert_eq!((told.memory_bytes, told.started), (Some(24_911_872.0), Some(1.75e9)));
+        assert_eq!(told.network_bytes, None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::marks::Signer;
 use crate::rows::{Row, Rows, RowsError};
 use crate::secrets::{SecretError, Secrets};
 use serinus_config::{BrowserSettings, Settings};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,12 +56,14 @@ impl Inputs {
         let mut rows = BTreeMap::new();
         for probe in &settings.probes {
             if let Some(path) = &probe.data {
-                rows.insert(probe.name.clone(), Rows::read(&probe.name, path)?);
+                let read = Rows::read(&probe.name, path)?;
+                read.check(&probe.name, path, &probe.columns)?;
+                rows.insert(probe.name.clone(), read);
             }
         }
         let signing = settings.probing.sign_with.as_deref().and_then(|name| secrets.get(name));
         let signer = signing.map(|key| Arc::new(Signer::new(key.as_bytes())));
-        let hidden = rows.values().flat_map(Rows::hidden).map(str::to_owned).collect::<Vec<_>>();
+        let hidden = rows.values().flat_map(Rows::hidden).map(Cow::into_owned).collect::<Vec<_>>();
         Ok(Inputs {
             secrets: Arc::new(secrets.hiding(hidden)),
             rows: Arc::new(rows),

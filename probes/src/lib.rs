@@ -9,7 +9,7 @@ mod browser;
 mod capture;
 mod client;
 mod cookies;
-mod entities;
+mod encoded;
 mod expect;
 mod exposition;
 pub mod import;

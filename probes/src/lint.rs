@@ -1,6 +1,7 @@
 //! What in a probe will break for no reason, see nothing, or do harm: named before it does.
 
 use regex::Regex;
+use serde_json::Value;
 use serinus_config::{Action, Body, Capture, Expect, ProbeDefinition, SideEffect, Step, Template};
 use std::sync::LazyLock;
 
@@ -138,26 +139,48 @@ fn flaky(selector: &str) -> Option<String> {
 }
 
 /// What a step sends that was written down, with the place where it stands.
-fn texts(step: &Step) -> Vec<(String, &Template)> {
-    let mut texts: Vec<(String, &Template)> =
-        step.headers.iter().map(|(name, text)| (format!("header {name}"), text)).collect();
+fn texts<'a>(step: &'a Step) -> Vec<(String, &'a str)> {
+    let mut texts: Vec<(String, &'a str)> = step
+        .headers
+        .iter()
+        .map(|(name, text)| (format!("header {name}"), text.0.as_str()))
+        .collect();
+    let fields = |fields: &'a [(String, Template)]| {
+        fields.iter().map(|(name, text)| (format!("field {name}"), text.0.as_str()))
+    };
     match &step.action {
         Action::Request { path, body, .. } => {
-            texts.push(("path".to_owned(), path));
+            texts.push(("path".to_owned(), path.0.as_str()));
             match body {
-                Body::Form(fields) => {
-                    texts.extend(fields.iter().map(|(name, text)| (format!("field {name}"), text)));
-                }
-                Body::Raw(text) => texts.push(("body".to_owned(), text)),
-                Body::Json(_) | Body::Empty => {}
+                Body::Form(form) => texts.extend(fields(form)),
+                Body::Raw(text) => texts.push(("body".to_owned(), text.0.as_str())),
+                Body::Json(value) => strings("json", value, &mut texts),
+                Body::Empty => {}
             }
         }
-        Action::Submit { fields, .. } => {
-            texts.extend(fields.iter().map(|(name, text)| (format!("field {name}"), text)));
-        }
+        Action::Submit { fields: form, .. } => texts.extend(fields(form)),
         Action::Click { .. } => {}
     }
     texts
+}
+
+/// The strings of a JSON body, with their place in it: `json token`, `json items.0.id`.
+fn strings<'a>(place: &str, value: &'a Value, texts: &mut Vec<(String, &'a str)>) {
+    let below = |name: &str| match place {
+        "json" => format!("json {name}"),
+        place => format!("{place}.{name}"),
+    };
+    match value {
+        Value::String(text) => texts.push((place.to_owned(), text.as_str())),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| strings(&below(name), value, texts));
+        }
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            items.for_each(|(at, value)| strings(&below(&at.to_string()), value, texts));
+        }
+        _ => {}
+    }
 }
 
 static TOKEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -177,10 +200,10 @@ fn without_tokens(name: &str) -> String {
     }
 }
 
-fn hard_coded(place: String, text: &Template) -> Option<String> {
+fn hard_coded(place: String, text: &str) -> Option<String> {
     // What templates fill in is none.
     let written: String =
-        text.0.split("{{").map(|part| part.rsplit("}}").next().unwrap_or(part)).collect();
+        text.split("{{").map(|part| part.rsplit("}}").next().unwrap_or(part)).collect();
     let pattern = TOKEN.as_ref()?;
     let found = pattern
         .find_iter(&written)
@@ -239,6 +262,10 @@ mod tests {
             ("get = \"/o/9f86d081-884c-4d65-9a2f-eaa0c55ad015\"".to_owned(), "path"),
             (format!("put = \"/\"\nform = {{ csrf = \"{}\" }}", "0a".repeat(16)), "field csrf"),
             (format!("put = \"/\"\nbody = \"key={}\"", "Ab3".repeat(15)), "body"),
+            (
+                format!("put = \"/\"\njson = {{ a = [{{ key = \"{}\" }}] }}", "0a".repeat(16)),
+                "json a.0.key",
+            ),
         ] {
             let said = of_step(&rule);
             assert!(said.len() == 1 && said[0].contains(&format!(": {place} holds")), "{said:?}");

@@ -7,6 +7,7 @@
 mod binary;
 mod reports;
 
+pub(crate) use reports::RecentLoad;
 pub use reports::{LoadReports, Reports};
 
 use http::HeaderMap;

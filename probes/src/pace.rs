@@ -81,7 +81,8 @@ impl Cadence {
         }
     }
 
-    /// Time between two rounds; none for no rounds at all. Under suspicion there are no seasons.
+    /// Time between two rounds; none for no rounds at all. Under suspicion no season slows rounds down, and
+    /// whatever the season, more urgency never means fewer of them.
     pub fn at(&self, urgency: Urgency) -> Option<Duration> {
         if self.plain {
             return match urgency {
@@ -90,15 +91,15 @@ impl Cadence {
                 Urgency::Suspicion => Some(self.interval),
             };
         }
-        let usual = urgency.interval(self.interval, self.side_effect);
-        let usual = usual.max(self.shortest.min(self.interval));
-        let rate = match (self.side_effect, urgency) {
-            (SideEffect::Charges, _) | (_, Urgency::Routine | Urgency::Raised) => {
-                seasons::rate(&self.seasons, SystemTime::now())
-            }
-            (_, Urgency::Suspicion) => 1.0,
+        let shortest = self.shortest.min(self.interval);
+        let rate = seasons::rate(&self.seasons, SystemTime::now());
+        let routine =
+            if rate == 1.0 { self.interval } else { self.interval.div_f64(rate).max(shortest) };
+        let usual = match (self.side_effect, urgency) {
+            (SideEffect::Safe | SideEffect::Creates, Urgency::Suspicion) => self.interval,
+            (SideEffect::Charges, _) | (_, Urgency::Routine | Urgency::Raised) => routine,
         };
-        if rate == 1.0 { Some(usual) } else { Some(usual.div_f64(rate).max(SHORTEST)) }
+        Some(urgency.interval(usual, self.side_effect).max(shortest).min(routine))
     }
 }
 
@@ -257,12 +258,25 @@ mod tests {
             let seasons = vec![always(rate)];
             Cadence { side_effect, seasons, ..Cadence::every(20 * SECOND) }.at(urgency).unwrap()
         };
-        use SideEffect::{Charges, Safe};
+        use SideEffect::{Charges, Creates, Safe};
         assert_eq!(at(Safe, 2.0, Urgency::Routine), 10 * SECOND);
         assert_eq!(at(Safe, 0.25, Urgency::Raised), 8 * SECOND);
         assert_eq!(at(Safe, 0.25, Urgency::Suspicion), 2 * SECOND);
         assert_eq!(at(Charges, 0.25, Urgency::Suspicion), 80 * SECOND);
-        assert_eq!(at(Safe, 100.0, Urgency::Suspicion), 2 * SECOND);
+        assert_eq!(at(Safe, 100.0, Urgency::Suspicion), SHORTEST, "no slower than at routine");
+        assert_eq!(at(Creates, 4.0, Urgency::Suspicion), 5 * SECOND, "nor this one");
+        assert_eq!(
+            at(Safe, 10.0, Urgency::Raised),
+            SHORTEST_RAISED,
+            "no quicker than once a second"
+        );
+        let browser = Cadence {
+            seasons: vec![always(10.0)],
+            shortest: SHORTEST_OF_BROWSERS,
+            ..Cadence::every(10 * SECOND)
+        };
+        assert_eq!(browser.at(Urgency::Routine), Some(SHORTEST_OF_BROWSERS));
+        assert_eq!(browser.at(Urgency::Suspicion), Some(SHORTEST_OF_BROWSERS));
         let brief = Cadence { seasons: vec![always(100.0)], ..Cadence::every(SECOND) };
         assert_eq!(brief.at(Urgency::Routine), Some(SHORTEST));
     }

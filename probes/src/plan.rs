@@ -110,6 +110,7 @@ fn plain(
         steps,
         browser: None,
         secrets: Vec::new(),
+        columns: Vec::new(),
     };
     (!definition.steps.is_empty()).then_some(definition)
 }

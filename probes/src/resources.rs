@@ -5,10 +5,10 @@ use crate::client::{Client, ExchangeError, Progress};
 use crate::exposition::{self, ProcessFigures};
 use crate::local;
 use crate::marks::PROBE_AGENT;
-use crate::orca::{LoadReport, LoadReports};
+use crate::orca::{LoadReport, LoadReports, RecentLoad};
 use crate::plan::Pool;
 use crate::target::{Target, TlsError};
-use crate::usage::{Answered, Reading, Usage};
+use crate::usage::{Answered, Reading, Usage, take_both};
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
@@ -107,8 +107,7 @@ impl ResourceReader {
         let Some(reader) = self.services.get(service) else { return Pair::default() };
         let fresh = reader.settings.told.interval * FRESH_INTERVALS;
         let now = self.epoch.elapsed();
-        let mut usage = lock(&reader.usage);
-        Pair { stable: usage.stable.take(now, fresh), canary: usage.canary.take(now, fresh) }
+        take_both(&mut lock(&reader.usage), now, fresh)
     }
 
     fn start(&self, settings: ServiceResources) -> Reader {
@@ -121,6 +120,8 @@ impl ResourceReader {
             let mut ticks = tokio::time::interval(wanted.told.interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
             let mut silent = Silent::default();
+            let mut recent = Pair::<RecentLoad>::default();
+            let fresh = wanted.told.interval * FRESH_INTERVALS;
             loop {
                 ticks.tick().await;
                 let place = |of: fn(&VariantPaths) -> &Option<PathBuf>| Place {
@@ -141,8 +142,8 @@ impl ResourceReader {
                 let now = epoch.elapsed();
                 let mut usage = lock(&shared);
                 let load = loads.as_ref().map_or_else(Pair::<LoadReport>::default, |loads| Pair {
-                    stable: loads.stable.take(),
-                    canary: loads.canary.take(),
+                    stable: recent.stable.hear(now, &loads.stable.take(), fresh),
+                    canary: recent.canary.hear(now, &loads.canary.take(), fresh),
                 });
                 usage.stable.read(now, &stable, Some(answered.stable), &load.stable);
                 usage.canary.read(now, &canary, Some(answered.canary), &load.canary);
@@ -174,6 +175,8 @@ enum Silence {
     Exchange(#[from] ExchangeError),
     #[error("its page is answered with {}", .0.as_u16())]
     Status(StatusCode),
+    #[error("its page has none of the series that are looked for (names in [service.NAME.resources])")]
+    Nothing,
 }
 
 /// The places that told nothing when they were last asked: each is worth one line of the log, and another
@@ -225,7 +228,7 @@ async fn scrape(pool: &Pool, path: &str, names: &MetricNames, interval: Duration
         pages.spawn(async move {
             let page = tokio::time::timeout(patience, page(&target, &path)).await;
             let page = page.unwrap_or(Err(Silence::Late(patience)));
-            (index, page.map(|page| exposition::read(&page, &names)))
+            (index, page.and_then(|page| figures_of(&page, &names)))
         });
     }
     let unread = |target: &Target| (target.endpoint.clone(), Err(Silence::Unreadable));
@@ -236,6 +239,12 @@ async fn scrape(pool: &Pool, path: &str, names: &MetricNames, interval: Duration
         }
     }
     readings
+}
+
+/// What a page tells, if it is anything.
+fn figures_of(page: &str, names: &MetricNames) -> Result<ProcessFigures, Silence> {
+    let figures = exposition::read(page, names);
+    if figures == ProcessFigures::default() { Err(Silence::Nothing) } else { Ok(figures) }
 }
 
 /// The page's text, if it comes whole with a 200.

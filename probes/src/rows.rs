@@ -1,6 +1,8 @@
 //! Rows of data for journeys: CSV with a header line, or a JSON list of tables.
 
 use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -46,6 +48,20 @@ pub enum RowsError {
         /// What is wrong with it.
         why: String,
     },
+    /// A template asks for a column that no row has: it would fail on both variants in every round.
+    #[error(
+        "rows of probe `{probe}`: {path} has no column `{column}`, which `row.{column}` asks for; it has {known}"
+    )]
+    Column {
+        /// The probe that needs it.
+        probe: String,
+        /// The file.
+        path: PathBuf,
+        /// After `row.`
+        column: String,
+        /// Those that it has.
+        known: String,
+    },
 }
 
 impl Rows {
@@ -73,16 +89,42 @@ impl Rows {
         self.0.get(turn.checked_rem(self.0.len())?).cloned()
     }
 
+    /// Sees to it that every column that a probe's templates ask for is in some row at least.
+    ///
+    /// # Errors
+    /// The first that is in none.
+    pub(crate) fn check(
+        &self,
+        probe: &str,
+        path: &Path,
+        columns: &[String],
+    ) -> Result<(), RowsError> {
+        let is_known = |column: &&String| self.0.iter().any(|row| row.0.contains_key(*column));
+        let Some(unknown) = columns.iter().find(|column| !is_known(column)) else { return Ok(()) };
+        let known: BTreeSet<&str> =
+            self.0.iter().flat_map(|row| row.0.keys().map(String::as_str)).collect();
+        Err(RowsError::Column {
+            probe: probe.to_owned(),
+            path: path.into(),
+            column: unknown.clone(),
+            known: known.into_iter().collect::<Vec<_>>().join(", "),
+        })
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Values of columns that are called like a secret.
-    pub(crate) fn hidden(&self) -> impl Iterator<Item = &str> {
+    /// Values of columns that are called like a secret: texts, and numbers as they are written.
+    pub(crate) fn hidden(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let is_hidden = |name: &str| HIDDEN.iter().any(|word| name.to_lowercase().contains(word));
         let cells = self.0.iter().flat_map(|row| row.0.iter());
-        cells.filter(move |(name, _)| is_hidden(name)).filter_map(|(_, value)| value.as_str())
+        cells.filter(move |(name, _)| is_hidden(name)).filter_map(|(_, value)| match value {
+            Value::String(text) => Some(Cow::Borrowed(text.as_str())),
+            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            _ => None,
+        })
     }
 }
 
@@ -219,8 +261,23 @@ mod tests {
     fn columns_that_are_called_like_a_secret_are_hidden_and_debug_shows_no_value() {
         let rows = of_csv("user,Password\nann,hunter2\n").unwrap();
         assert_eq!(rows.hidden().collect::<Vec<_>>(), ["hunter2"]);
+        let numbers = of_json(r#"[{"password": 48151623}]"#).unwrap();
+        assert_eq!(numbers.hidden().collect::<Vec<_>>(), ["48151623"]);
         let shown = format!("{rows:?}");
         assert!(shown.contains("Password") && !shown.contains("hunter2") && !shown.contains("ann"));
+    }
+
+    #[test]
+    fn a_column_that_is_asked_for_and_nowhere_is_told() {
+        let rows = of_csv("name,mail\nann,a@b\n").unwrap();
+        let asked = |column: &str| rows.check("login", Path::new("u.csv"), &[column.to_owned()]);
+        assert!(asked("name").is_ok());
+        assert_eq!(
+            asked("user").unwrap_err().to_string(),
+            "rows of probe `login`: u.csv has no column `user`, which `row.user` asks for; it has mail, name"
+        );
+        let some = of_json(r#"[{"a": 1}, {"a": 2, "b": 3}]"#).unwrap();
+        assert!(some.check("login", Path::new("u.json"), &["b".to_owned()]).is_ok(), "in a row");
     }
 
     #[test]

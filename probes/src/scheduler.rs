@@ -26,10 +26,10 @@ pub struct Round {
     pub service: Arc<str>,
     /// The probe's name.
     pub probe: Arc<str>,
+    /// Nobody wrote it: it asks whether there is an answer, and no more.
+    pub plain: bool,
     /// Rounds left out before this one, because the one before took longer than the interval.
     pub left_out: u64,
-    /// Rounds left out before this one, because too many others were going on.
-    pub crowded_out: u64,
     /// How much later than due it began.
     pub lag: Duration,
     /// What came of it.
@@ -45,6 +45,8 @@ pub enum Runs {
     Both(Pair<ProbeRun>),
     /// It did not take place: there is no browser for it. Nothing is known, and nothing has failed.
     NotRun(NotRun),
+    /// It did not take place: too many others were going on.
+    Crowded,
 }
 
 impl Runs {
@@ -53,14 +55,14 @@ impl Runs {
         let (stable, canary) = match self {
             Runs::StableOnly(run) => (Some(run), None),
             Runs::Both(pair) => (Some(&pair.stable), Some(&pair.canary)),
-            Runs::NotRun(_) => (None, None),
+            Runs::NotRun(_) | Runs::Crowded => (None, None),
         };
         let stable = stable.map(|run| ("stable", run));
         stable.into_iter().chain(canary.map(|run| ("canary", run)))
     }
 }
 
-/// What is called with every finished round, on the probe's own task: keep it short.
+/// What is called with every round that ended or found no place, on the probe's own task: keep it short.
 pub type RoundHook = Arc<dyn Fn(&Round) + Send + Sync>;
 
 /// Owns the probe tasks; dropping it ends them. Its methods belong to one owner, its tasks run on the
@@ -205,14 +207,11 @@ impl Scheduler {
         let what = definition.clone();
         let mut running = JoinSet::new();
         running.spawn(async move {
-            let mut missed = Missed::default();
             while let Some(due) = pace.next().await {
-                missed.left_out += due.left_out;
-                if shared.round(&what, turn, due, missed, &mut generator).await {
+                if shared.round(&what, turn, due, &mut generator).await {
                     turn = turn.wrapping_add(1);
-                    missed = Missed::default();
                 } else {
-                    missed.crowded_out += 1;
+                    shared.crowded(&what, due);
                 }
             }
         });
@@ -225,13 +224,6 @@ fn definitions(service: &ServiceProbes) -> impl Iterator<Item = Definition> {
     let probes =
         service.probes.iter().map(|probe| Definition { probe: probe.clone(), plain: false });
     probes.chain(service.plain.iter().map(|probe| Definition { probe: probe.clone(), plain: true }))
-}
-
-/// Rounds that did not take place since the last one that did.
-#[derive(Debug, Clone, Copy, Default)]
-struct Missed {
-    left_out: u64,
-    crowded_out: u64,
 }
 
 impl Shared {
@@ -250,7 +242,6 @@ impl Shared {
         definition: &Definition,
         turn: usize,
         due: Due,
-        missed: Missed,
         generator: &mut fastrand::Rng,
     ) -> bool {
         let (probe, plain) = (&definition.probe, definition.plain);
@@ -325,6 +316,7 @@ impl Shared {
         };
         if let Runs::Both(pair) = &runs
             && !not_for_it(pair)
+            && !is_mistaken(pair)
         {
             self.keep(
                 &aim,
@@ -339,12 +331,24 @@ impl Shared {
         (self.hook)(&Round {
             service: self.service.clone(),
             probe: probe.name.clone(),
-            left_out: missed.left_out,
-            crowded_out: missed.crowded_out,
+            plain,
+            left_out: due.left_out,
             lag,
             runs,
         });
         true
+    }
+
+    /// Tells of a round that found no place at once: one that never finds any would be told of never.
+    fn crowded(&self, definition: &Definition, due: Due) {
+        (self.hook)(&Round {
+            service: self.service.clone(),
+            probe: definition.probe.name.clone(),
+            plain: definition.plain,
+            left_out: due.left_out,
+            lag: Duration::ZERO,
+            runs: Runs::Crowded,
+        });
     }
 
     /// Keeps a round for the drain, if it was aimed at what is there now.
@@ -359,6 +363,15 @@ impl Shared {
         }
         finished.push_back(round);
     }
+}
+
+/// Whether both sides answered, in the same step, what the probe does not expect: it is out of date, or its
+/// inputs are wrong. An outage shows as errors, broken connections and silence; this says nothing of the
+/// difference, and counted as failures of stable it would hide those of the canary that other probes see.
+fn is_mistaken(pair: &Pair<ProbeRun>) -> bool {
+    let failed = |run: &ProbeRun| run.steps.iter().position(|step| step.outcome != Outcome::Ok);
+    [&pair.stable, &pair.canary].iter().all(|run| run.outcome == Outcome::Assertion)
+        && failed(&pair.stable) == failed(&pair.canary)
 }
 
 /// The time of each step, where all of them ended well on both sides: only then it is the same work.

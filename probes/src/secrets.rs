@@ -1,6 +1,6 @@
 //! Secrets of probes: read once from the environment or files, and never shown again.
 
-use crate::entities;
+use crate::encoded;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,11 +12,9 @@ pub const REDACTED: &str = "[redacted]";
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: BTreeMap<String, String>,
-    /// What is looked for in HTML, longest first.
-    plain: Vec<String>,
-    /// Every other form in which a value may come back in an answer, longest first, so that a secret that
-    /// is part of another does not leave the rest of the longer one behind.
-    shown: Vec<String>,
+    /// What is looked for, longest first, so that a secret that is part of another does not leave the
+    /// rest of the longer one behind.
+    hidden: Vec<String>,
 }
 
 /// A secret that a probe refers to and nobody set.
@@ -33,6 +31,16 @@ pub enum SecretError {
         probe: String,
         /// The environment variable that is looked at.
         variable: String,
+    },
+    /// There is nothing in it: a password that is none, or a key by which everybody can sign.
+    #[error("secret `{name}` of probe `{probe}` is empty: {place}")]
+    Empty {
+        /// After `secret.`
+        name: String,
+        /// The probe that needs it.
+        probe: String,
+        /// The variable or the file that it was read from.
+        place: String,
     },
     /// The file that `..._FILE` names cannot be read.
     #[error("secret `{name}` of probe `{probe}`: cannot read `{path}`: {source}")]
@@ -58,15 +66,9 @@ impl Secrets {
 
     /// These values, which have no name here, are redacted as well.
     pub(crate) fn hiding(mut self, values: Vec<String>) -> Secrets {
-        let values = values.into_iter().filter(|value| !value.is_empty());
-        for value in values {
-            self.shown.extend(forms(&value));
-            self.plain.push(value);
-        }
-        for list in [&mut self.shown, &mut self.plain] {
-            list.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-            list.dedup();
-        }
+        self.hidden.extend(values.into_iter().filter(|value| !value.is_empty()));
+        self.hidden.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        self.hidden.dedup();
         self
     }
 
@@ -83,23 +85,33 @@ impl Secrets {
         let mut values = BTreeMap::new();
         for (name, probe) in names {
             let variable = variable(name);
-            let value = if let Some(value) = environment(&variable) {
-                value
+            let set = environment(&variable);
+            let is_set = set.is_some();
+            let (value, place) = if let Some(value) = set.filter(|value| !value.is_empty()) {
+                (value, variable)
             } else if let Some(path) = environment(&format!("{variable}_FILE")) {
                 let text = std::fs::read_to_string(&path).map_err(|source| SecretError::File {
                     name: name.to_owned(),
                     probe: probe.to_owned(),
-                    path,
+                    path: path.clone(),
                     source,
                 })?;
-                text.strip_suffix('\n')
+                let text = text
+                    .strip_suffix('\n')
                     .map(|t| t.strip_suffix('\r').unwrap_or(t))
                     .unwrap_or(&text)
-                    .to_owned()
+                    .to_owned();
+                (text, path)
+            } else if is_set {
+                (String::new(), variable)
             } else {
                 let (name, probe) = (name.to_owned(), probe.to_owned());
                 return Err(SecretError::Missing { name, probe, variable });
             };
+            if value.is_empty() {
+                let (name, probe) = (name.to_owned(), probe.to_owned());
+                return Err(SecretError::Empty { name, probe, place });
+            }
             values.insert(name.to_owned(), value);
         }
         Ok(Secrets::new(values))
@@ -113,13 +125,8 @@ impl Secrets {
     /// The text with every secret in it, plain or encoded, replaced by [`REDACTED`].
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
-        for form in &self.shown {
-            if text.contains(form) {
-                text = Cow::Owned(text.replace(form, REDACTED));
-            }
-        }
-        for value in &self.plain {
-            if let Cow::Owned(replaced) = entities::replace(&text, value, REDACTED) {
+        for value in &self.hidden {
+            if let Cow::Owned(replaced) = encoded::replace(&text, value, REDACTED) {
                 text = Cow::Owned(replaced);
             }
         }
@@ -142,55 +149,6 @@ fn variable(name: &str) -> String {
     format!("SERINUS_SECRET_{name}")
 }
 
-/// A value as it is, in a form body, in a URL, in JSON and in `Debug` output.
-fn forms(value: &str) -> Vec<String> {
-    let form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
-    let percent = form.replace('+', "%20");
-    let json = serde_json::Value::from(value).to_string();
-    let json = json[1..json.len() - 1].to_owned();
-    let debug = value.escape_debug().to_string();
-    let mut forms = vec![value.to_owned(), form, percent, json.clone(), debug];
-    forms.extend(escaped_json(&json));
-    forms
-}
-
-/// A string's JSON as libraries write it that escape more than they must: what is not ASCII (Python, PHP), `<`, `>`
-/// and `&` (Go), all of that (Ruby), the slash as well (PHP); digits in either case.
-fn escaped_json(json: &str) -> Vec<String> {
-    let slashes = json.replace('/', "\\/");
-    let mut forms = vec![slashes.clone()];
-    for json in [json, &slashes] {
-        for (beyond_ascii, markup) in [(true, false), (false, true), (true, true)] {
-            let mut text = String::new();
-            for c in json.chars() {
-                if (beyond_ascii && !c.is_ascii()) || (markup && matches!(c, '<' | '>' | '&')) {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        text.push_str(&format!("\\u{unit:04x}"));
-                    }
-                } else {
-                    text.push(c);
-                }
-            }
-            forms.push(upper_digits(&text));
-            forms.push(text);
-        }
-    }
-    forms
-}
-
-/// `\u00e4` as `\u00E4`.
-fn upper_digits(text: &str) -> String {
-    let mut parts = text.split("\\u");
-    let mut upper = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let digits = part.char_indices().nth(4).map_or(part.len(), |(at, _)| at);
-        upper.push_str("\\u");
-        upper.push_str(&part[..digits].to_ascii_uppercase());
-        upper.push_str(&part[digits..]);
-    }
-    upper
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,9 +166,14 @@ mod tests {
     #[test]
     fn a_secret_is_redacted_in_every_encoding_it_may_come_back_in() {
         let value = "p\"w <&> ä";
-        for form in forms(value) {
+        let form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        let json = serde_json::Value::from(value).to_string();
+        let twice = serde_json::Value::from(json.as_str()).to_string();
+        let debug = format!("{value:?}");
+        for form in [value, &form, &form.replace('+', "%20"), &json, &twice, &debug] {
             let shown = secrets(value).redact(&format!("[{form}]")).into_owned();
-            assert_eq!(shown, "[[redacted]]", "{form}");
+            let left = shown.trim_matches(['[', ']', '"', '\\']);
+            assert_eq!(left, REDACTED.trim_matches(['[', ']']), "{form}");
         }
     }
 
@@ -269,5 +232,40 @@ mod tests {
             "probe `login` needs secret `shop_password`: set SERINUS_SECRET_SHOP_PASSWORD, \
              or SERINUS_SECRET_SHOP_PASSWORD_FILE to a file that holds it"
         );
+    }
+
+    #[test]
+    fn an_empty_secret_is_refused_and_an_empty_variable_hides_no_file() {
+        let read = |file: Option<&str>| {
+            Secrets::read([("key", "login")], |name| match name {
+                "SERINUS_SECRET_KEY" => Some(String::new()),
+                _ => file.map(str::to_owned),
+            })
+        };
+        let error = read(None).unwrap_err().to_string();
+        assert_eq!(error, "secret `key` of probe `login` is empty: SERINUS_SECRET_KEY");
+        let name = format!("serinus-empty-secret-{}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let path = file.display().to_string();
+        std::fs::write(&file, "s3cret\n").unwrap();
+        assert_eq!(read(Some(&path)).unwrap().get("key"), Some("s3cret"));
+        std::fs::write(&file, "\n").unwrap();
+        let error = read(Some(&path)).unwrap_err().to_string();
+        assert_eq!(error, format!("secret `key` of probe `login` is empty: {path}"));
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn a_secret_is_redacted_however_often_and_however_it_is_encoded() {
+        for (value, written) in [
+            ("p&w<\"'>é/x y", r#"{"m":"{\\"pw\\":\\"p&w<\\\\\\"'>é/x y\\"}"}"#),
+            ("p&w<\"'>é/x y", "p%26w%3c%22%27%3e%c3%a9%2fx%20y"),
+            ("p&w<\"'>é/x y", "p%26w%3C%22'%3E%C3%A9/x%20y"),
+            ("a!(b) c~", "a!(b)%20c~"),
+            ("a\\\"b\nc", r#"a\\\\\\"b\\nc"#),
+        ] {
+            let shown = secrets(value).redact(written).into_owned();
+            assert!(shown.contains(REDACTED) && !shown.contains("x y"), "{written}: {shown}");
+        }
     }
 }

@@ -104,7 +104,13 @@ impl Traffic {
                 continue;
             }
             let Some(service) = service_of(name) else {
-                suggestion.remarks.push(format!("route {name} is not in the configuration"));
+                suggestion.remarks.push(match name.as_str() {
+                    lines::UNNAMED => format!(
+                        "{} requests of a log that names no route: say which it is with --route NAME",
+                        route.requests
+                    ),
+                    name => format!("route {name} is not in the configuration"),
+                });
                 continue;
             };
             let share = route.requests as f64 / busiest as f64;

@@ -2,7 +2,7 @@
 
 use crate::exposition::ProcessFigures;
 use crate::orca::LoadReport;
-use serinus_models::Resources;
+use serinus_models::{Pair, Resources};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub(crate) struct Usage {
     /// Newest last: readings in which every endpoint told its CPU.
     spent: VecDeque<Spent>,
     restarts: Option<u32>,
+    /// Body bytes of an answer, and whether `now` has those or what counters of the network tell.
+    answer_bytes: Option<f64>,
+    counts_network: bool,
     /// What a probe's request cost by the process's own account, and when that was told last.
     cost: Option<(Duration, f64)>,
     now: Resources,
@@ -87,7 +90,8 @@ impl Usage {
                 continue;
             };
             memory.extend(figures.memory_bytes);
-            let Some((then, before)) = self.last.insert(endpoint.clone(), (now, *figures)) else {
+            let told = (now, figures.clone());
+            let Some((then, before)) = self.last.insert(endpoint.clone(), told) else {
                 (complete, network_complete) = (false, false);
                 continue;
             };
@@ -95,9 +99,8 @@ impl Usage {
                 *self.restarts.get_or_insert(0) += u32::from(restarted);
             }
             let span = now.saturating_sub(then).as_secs_f64();
-            match (before.cpu_seconds, figures.cpu_seconds) {
-                (Some(before), Some(after)) if span > 0.0 => {
-                    let spent = risen(before, after);
+            match cpu_spent(&before, figures) {
+                Some(spent) if span > 0.0 => {
                     cpu_seconds += spent;
                     *cores.get_or_insert(0.0) += spent / span;
                 }
@@ -135,7 +138,8 @@ impl Usage {
         let fresh = |at: Duration| now.saturating_sub(at) <= WINDOW;
         let cost = self.cost.filter(|(at, _)| fresh(*at)).map(|(_, cost)| cost);
         let by_counters = || self.per_request(|spent| spent.cpu_seconds);
-        let by_answers = || self.per_request(|spent| Some(spent.answered.bytes as f64));
+        let by_answers = self.per_request(|spent| Some(spent.answered.bytes as f64));
+        let by_network = self.per_request(|spent| spent.network_bytes);
         self.now = Resources {
             cpu_cores: cores,
             cpu_seconds_per_request: cost.or_else(by_counters).or_else(by_load),
@@ -143,11 +147,10 @@ impl Usage {
             restarts: None,
             cpu_utilization: load.cpu_utilization,
             memory_utilization: load.memory_utilization,
-            network_bytes_per_request: self
-                .per_request(|spent| spent.network_bytes)
-                .or_else(by_answers),
+            network_bytes_per_request: by_network.or(by_answers),
             probe_share: cost.map(|_| 1.0).or_else(|| self.probe_share()),
         };
+        (self.answer_bytes, self.counts_network) = (by_answers, by_network.is_some());
     }
 
     /// What was spent over the window by the requests in it; none where a part of it is unknown.
@@ -179,6 +182,54 @@ impl Usage {
     }
 }
 
+/// CPU seconds between two figures of an endpoint. Each series counts by itself: where one of several
+/// workers is gone, the sum falls, and the others' past is spent but once.
+fn cpu_spent(before: &ProcessFigures, after: &ProcessFigures) -> Option<f64> {
+    let (total_before, total) = before.cpu_seconds.zip(after.cpu_seconds)?;
+    if before.cpu_series.is_empty() || after.cpu_series.is_empty() {
+        return Some(risen(total_before, total));
+    }
+    let rise = |(labels, value): &(u64, f64)| match counter(before, *labels) {
+        Some(before) => risen(before, *value),
+        None => *value,
+    };
+    Some(after.cpu_series.iter().map(rise).sum())
+}
+
+fn counter(figures: &ProcessFigures, labels: u64) -> Option<f64> {
+    figures.cpu_series.iter().find(|(known, _)| *known == labels).map(|(_, value)| *value)
+}
+
+/// Whether a CPU counter fell; a series that is gone has not.
+fn cpu_fell(before: &ProcessFigures, after: &ProcessFigures) -> Option<bool> {
+    let (total_before, total) = before.cpu_seconds.zip(after.cpu_seconds)?;
+    if before.cpu_series.is_empty() || after.cpu_series.is_empty() {
+        return Some(total < total_before);
+    }
+    let fell = |(labels, value): &(u64, f64)| {
+        counter(before, *labels).is_some_and(|before| *value < before)
+    };
+    Some(after.cpu_series.iter().any(fell))
+}
+
+/// What both variants use now, as [`Usage::take`] of each. Network bytes are those of counters on both or of
+/// answers on both: beside one another the two say nothing.
+pub(crate) fn take_both(
+    usage: &mut Pair<Usage>,
+    now: Duration,
+    fresh: Duration,
+) -> Pair<Resources> {
+    let mut both =
+        Pair { stable: usage.stable.take(now, fresh), canary: usage.canary.take(now, fresh) };
+    let Pair { stable, canary } = &mut both;
+    let told = [&stable, &canary].iter().all(|of| of.network_bytes_per_request.is_some());
+    if told && usage.stable.counts_network != usage.canary.counts_network {
+        stable.network_bytes_per_request = usage.stable.answer_bytes;
+        canary.network_bytes_per_request = usage.canary.answer_bytes;
+    }
+    both
+}
+
 /// By how much a counter rose; after a restart it began at zero again.
 fn risen(before: f64, after: f64) -> f64 {
     if after < before { after } else { after - before }
@@ -188,7 +239,7 @@ fn risen(before: f64, after: f64) -> f64 {
 fn restarted(before: &ProcessFigures, after: &ProcessFigures) -> Option<bool> {
     // Some exporters work the start time out anew from uptime: it wavers by less than a second.
     let started = before.started.zip(after.started).map(|(before, after)| after - before > 1.0);
-    let fell = before.cpu_seconds.zip(after.cpu_seconds).map(|(before, after)| after < before);
+    let fell = cpu_fell(before, after);
     match (started, fell) {
         (None, None) => None,
         (started, fell) => Some(started.unwrap_or(false) || fell.unwrap_or(false)),
@@ -210,6 +261,7 @@ mod tests {
 
     fn told(endpoint: &str, cpu: f64, memory: f64, started: f64) -> Reading {
         let figures = ProcessFigures {
+            cpu_series: Vec::new(),
             cpu_seconds: Some(cpu),
             memory_bytes: Some(memory),
             started: Some(started),
@@ -251,6 +303,46 @@ mod tests {
         assert_eq!(resources.restarts, Some(2));
         assert_eq!(resources.cpu_cores, Some(0.75), "the counter that fell began at zero");
         assert_eq!(usage.take(at(6), at(15)).restarts, Some(0));
+    }
+
+    fn page(text: &str) -> Reading {
+        let names = serinus_config::MetricNames::default();
+        ("a".to_owned(), Some(crate::exposition::read(text, &names)))
+    }
+
+    #[test]
+    fn a_worker_that_is_replaced_does_not_spend_what_the_others_spent_before() {
+        let cpu = |series: [(&str, f64); 2]| {
+            let line = |(id, value): (&str, f64)| {
+                format!("process_cpu_seconds_total{{pid=\"{id}\"}} {value}\n")
+            };
+            page(&series.map(line).concat())
+        };
+        let mut usage = Usage::default();
+        read(&mut usage, at(0), &[cpu([("1", 1000.0), ("2", 900.0)])], Some(0));
+        read(&mut usage, at(5), &[cpu([("1", 1001.0), ("7", 0.5)])], Some(10));
+        let resources = usage.take(at(5), at(15));
+        assert_eq!(resources.cpu_seconds_per_request, Some(0.15));
+        assert_eq!(resources.restarts, Some(0), "no counter fell");
+        read(&mut usage, at(10), &[cpu([("1", 2.0), ("7", 1.5)])], Some(20));
+        let resources = usage.take(at(10), at(15));
+        assert_eq!(resources.cpu_seconds_per_request, Some(4.5 / 20.0), "from zero on again");
+        assert_eq!(resources.restarts, Some(1));
+    }
+
+    #[test]
+    fn network_bytes_of_counters_are_not_set_beside_those_of_answers() {
+        let network = |bytes: f64| page(&format!("process_network_receive_bytes_total {bytes}\n"));
+        let mut usage = Pair::<Usage>::default();
+        for (second, answered) in [(0_u32, 0), (5, 10)] {
+            let bytes = f64::from(second) * 1000.0;
+            read(&mut usage.stable, at(second.into()), &[network(bytes)], Some(answered));
+            read(&mut usage.canary, at(second.into()), &[page("")], Some(answered));
+        }
+        let both = take_both(&mut usage, at(5), at(15));
+        let told = [both.stable, both.canary].map(|of| of.network_bytes_per_request);
+        assert_eq!(told, [Some(100.0), Some(100.0)]);
+        assert_eq!(usage.stable.take(at(5), at(15)).network_bytes_per_request, Some(500.0));
     }
 
     #[test]

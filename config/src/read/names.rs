@@ -75,6 +75,7 @@ pub(crate) struct Names {
     /// Captures of a step could not be read: nothing can be said of unknown names.
     uncertain: bool,
     secrets: BTreeSet<String>,
+    columns: BTreeSet<String>,
     /// There is a file of rows.
     has_rows: bool,
 }
@@ -112,9 +113,9 @@ impl Names {
         }
     }
 
-    /// The secrets asked for, each once.
-    pub(crate) fn into_secrets(self) -> Vec<String> {
-        self.secrets.into_iter().collect()
+    /// The secrets and the columns of rows asked for, each once.
+    pub(crate) fn into_secrets_and_columns(self) -> (Vec<String>, Vec<String>) {
+        (self.secrets.into_iter().collect(), self.columns.into_iter().collect())
     }
 
     fn secret(&mut self, name: &str) -> Result<(), Fault> {
@@ -127,13 +128,16 @@ impl Names {
         Err(fault("which secret?", help))
     }
 
-    fn row(&self, column: &str) -> Result<(), Fault> {
+    fn row(&mut self, column: &str) -> Result<(), Fault> {
         match (self.has_rows, column) {
             (false, _) => {
                 Err(fault("this probe has no rows", "add data = \"FILE.csv\" (or .json) to it"))
             }
             (true, "") => Err(fault("which column of the row?", "write {{ row.user }}")),
-            (true, _) => Ok(()),
+            (true, _) => {
+                self.columns.insert(column.to_owned());
+                Ok(())
+            }
         }
     }
 

@@ -111,6 +111,7 @@ fn probe(
         return reader.fault(&side_effect.span, fault(message, help));
     }
     let service = file.service?.value.0;
+    let (secrets, columns) = names.into_secrets_and_columns();
     Some(ProbeDefinition {
         name: name.0.into(),
         host: file
@@ -126,7 +127,8 @@ fn probe(
         max_body: file.max_body?.value.0 as usize,
         steps: settled,
         browser: None,
-        secrets: names.into_secrets(),
+        secrets,
+        columns,
     })
 }
 
@@ -178,5 +180,6 @@ fn browser(
         steps: Vec::new(),
         browser: Some(surroundings.path(&file.browser?.value)),
         secrets: Vec::new(),
+        columns: Vec::new(),
     })
 }

@@ -89,6 +89,37 @@ impl Reports {
     }
 }
 
+/// The last that was told of each figure, and when: what answers few requests tells rarely.
+#[derive(Debug, Default)]
+pub(crate) struct RecentLoad {
+    cpu_utilization: Told,
+    memory_utilization: Told,
+    requests_per_second: Told,
+    memory_bytes: Told,
+}
+
+type Told = Option<(Duration, f64)>;
+
+impl RecentLoad {
+    /// Takes up what was told since the last call. Gives what is not older than `fresh`; what a request
+    /// cost only where it was told just now.
+    pub(crate) fn hear(&mut self, now: Duration, load: &LoadReport, fresh: Duration) -> LoadReport {
+        let hear = |told: &mut Told, value: Option<f64>| {
+            *told = value
+                .map(|value| (now, value))
+                .or(told.filter(|(at, _)| now.saturating_sub(*at) <= fresh));
+            told.map(|(_, value)| value)
+        };
+        LoadReport {
+            cpu_utilization: hear(&mut self.cpu_utilization, load.cpu_utilization),
+            memory_utilization: hear(&mut self.memory_utilization, load.memory_utilization),
+            requests_per_second: hear(&mut self.requests_per_second, load.requests_per_second),
+            cpu_seconds: load.cpu_seconds,
+            memory_bytes: hear(&mut self.memory_bytes, load.memory_bytes),
+        }
+    }
+}
+
 impl Sums {
     fn add(&mut self, report: &LoadReport) {
         self.cpu_utilization.add(report.cpu_utilization);
@@ -125,5 +156,25 @@ impl LoadReports {
     /// When reports count from.
     pub fn epoch(&self) -> Instant {
         self.epoch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_rarely_is_known_for_a_while_and_then_no_more() {
+        let seconds = Duration::from_secs;
+        let told =
+            LoadReport { memory_bytes: Some(5.0), cpu_seconds: Some(1.0), ..LoadReport::default() };
+        let mut recent = RecentLoad::default();
+        let mut hear = |at, load: &LoadReport| recent.hear(seconds(at), load, seconds(15));
+        assert_eq!(hear(0, &LoadReport::default()), LoadReport::default(), "never zero");
+        assert_eq!(hear(5, &told), told);
+        let silence = LoadReport::default();
+        assert_eq!(hear(10, &silence), LoadReport { cpu_seconds: None, ..told });
+        assert_eq!(hear(20, &silence).memory_bytes, Some(5.0));
+        assert_eq!(hear(25, &silence), silence);
     }
 }

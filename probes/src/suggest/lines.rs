@@ -3,10 +3,13 @@
 use serde_json::Value;
 use std::borrow::Cow;
 
+/// What the route is called where a log has none.
+pub(super) const UNNAMED: &str = "all";
+
 /// What a line tells.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request<'l> {
-    /// The route's name; `all` where the log has none.
+    /// The route's name; [`UNNAMED`] where the log has none.
     pub(super) route: Cow<'l, str>,
     pub(super) method: Cow<'l, str>,
     /// As it was asked for.
@@ -34,7 +37,7 @@ fn of_json(text: &str) -> Option<Request<'static>> {
         return None;
     }
     Some(Request {
-        route: text("route").unwrap_or("all".into()),
+        route: text("route").unwrap_or(UNNAMED.into()),
         method: text("method")?,
         path: text("path")?,
         status: u16::try_from(value["status"].as_u64()?).ok()?,
@@ -51,5 +54,5 @@ fn of_combined(line: &str) -> Option<Request<'_>> {
         return None;
     }
     let status = rest.split(' ').next()?.parse().ok()?;
-    Some(Request { route: "all".into(), method: method.into(), path: path.into(), status })
+    Some(Request { route: UNNAMED.into(), method: method.into(), path: path.into(), status })
 }

@@ -76,6 +76,12 @@ fn a_route_that_is_not_configured_or_has_no_good_get_is_told() {
         traffic.suggest(10, known).remarks
     };
     assert_eq!(remarks("quiet", 200), ["route quiet is not in the configuration"]);
+    let mut traffic = Traffic::default();
+    (0..20).for_each(|_| traffic.read(r#"::1 - - [t] "GET /a HTTP/1.1" 200 5 "-" "-""#));
+    assert_eq!(
+        traffic.suggest(10, |_| None).remarks,
+        ["20 requests of a log that names no route: say which it is with --route NAME"]
+    );
     assert_eq!(remarks("shop", 500), ["route shop: no GET that is answered well"]);
 }
 

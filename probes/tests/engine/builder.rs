@@ -21,6 +21,7 @@ pub(crate) fn probe(name: &str, steps: Vec<Step>) -> ProbeDefinition {
         steps,
         browser: None,
         secrets: Vec::new(),
+        columns: Vec::new(),
     }
 }
 

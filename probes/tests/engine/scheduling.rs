@@ -173,6 +173,25 @@ async fn a_plain_round_that_fails_on_both_sides_says_nothing() {
 }
 
 #[tokio::test]
+async fn a_probe_that_is_out_of_date_is_no_fault_of_either_side() {
+    let (stable, canary) = (Shop::open().await, Shop::open().await);
+    let (mut scheduler, mut rounds) = scheduler();
+    let mut outdated = probe("outdated", vec![get("/json").status(&[201])]);
+    outdated.interval = Duration::from_millis(20);
+    let service = checkout(
+        pool("1", &[&stable.target]),
+        Some(pool("2", &[&canary.target])),
+        vec![Arc::new(outdated)],
+    );
+    scheduler.apply(&[service], &secrets());
+    for _ in 0..2 {
+        let round = next(&mut rounds).await;
+        assert!(round.runs.each().all(|(_, run)| run.outcome == Outcome::Assertion));
+    }
+    assert_eq!(scheduler.drain("checkout"), []);
+}
+
+#[tokio::test]
 async fn a_reload_restarts_changed_probes_alone_and_ends_removed_ones() {
     let stable = Shop::open().await;
     let (mut scheduler, mut rounds) = scheduler();
@@ -267,15 +286,23 @@ async fn rounds_that_find_no_place_are_left_out_and_counted_and_others_go_on() {
     assert_eq!(&*next(&mut rounds).await.probe, "waiting", "there is a place");
     // The slow one takes the only place: the other one's rounds are dropped, not queued.
     scheduler.urgency("checkout", Urgency::Suspicion);
-    let after = loop {
+    let mut crowded = 0;
+    loop {
         let round = next(&mut rounds).await;
         if &*round.probe == "slow" {
-            break next(&mut rounds).await;
+            break;
         }
-        assert_eq!(round.crowded_out, 0);
+        // Told of at once, while there is still no place.
+        crowded += u32::from(matches!(round.runs, Runs::Crowded));
+    }
+    assert!((2..=9).contains(&crowded), "{crowded}");
+    let after = loop {
+        let round = next(&mut rounds).await;
+        if !matches!(round.runs, Runs::Crowded) {
+            break round;
+        }
     };
     assert_eq!(&*after.probe, "waiting");
-    assert!((2..=9).contains(&after.crowded_out), "{}", after.crowded_out);
     assert!(
         after.lag < Duration::from_millis(400),
         "it did not wait for its place: {:?}",

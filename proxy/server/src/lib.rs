@@ -5,6 +5,7 @@ mod acme;
 mod admin;
 mod chart;
 pub mod command;
+mod complaints;
 mod control;
 pub mod data_path;
 pub mod demo;

@@ -108,6 +108,9 @@ fn plural(number: usize) -> &'static str {
     if number == 1 { "" } else { "s" }
 }
 
+/// What a file that gzip wrote begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// Probes go to standard output, what cannot be proposed to standard error.
 fn suggest(
     config: &Path,
@@ -116,15 +119,25 @@ fn suggest(
 ) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(config).with_context(|| format!("{}", config.display()))?;
     let settings = serinus_config::parse(&text, config).map_err(|errors| anyhow!("{errors}"))?;
-    let lines: Box<dyn BufRead> = match access_log {
+    let mut lines: Box<dyn BufRead> = match access_log {
         Some(file) => Box::new(BufReader::new(
             File::open(file).with_context(|| format!("{}", file.display()))?,
         )),
         None => Box::new(io::stdin().lock()),
     };
+    let shown = access_log.map_or("standard input".into(), |file| file.display().to_string());
+    if lines.fill_buf().with_context(|| shown.clone())?.starts_with(&GZIP) {
+        bail!("{shown} is compressed: zcat it into `serinus probe suggest --config ...`");
+    }
     let mut traffic = Traffic::default();
     for line in lines.split(b'\n') {
-        traffic.read(&String::from_utf8_lossy(&line?));
+        traffic.read(&String::from_utf8_lossy(&line.with_context(|| shown.clone())?));
+    }
+    if let Some(wanted) = &route
+        && !settings.routes.iter().any(|route| route.name == *wanted)
+    {
+        let known: Vec<&str> = settings.routes.iter().map(|route| route.name.as_str()).collect();
+        bail!("there is no route '{wanted}'; known: {}", known.join(", "));
     }
     // A log of another server names no route: the one that was given, or the only one there is.
     let only = match (&route, settings.routes.as_slice()) {
@@ -145,7 +158,9 @@ fn suggest(
     if suggestion.toml.is_empty() {
         // The remarks tell of every route that was asked for at all.
         let hint = match suggestion.remarks[..] {
-            [] => "there was no request of a user; [log] access = true writes the log that this reads",
+            [] => {
+                "there was no request of a user; [log] access = true writes the log that this reads"
+            }
             _ => "see above",
         };
         eprintln!("# nothing to propose: {hint}");

@@ -24,7 +24,8 @@ impl Fixed {
             .iter()
             .map(|listener| (listener.name.clone(), (listener.address, listener.is_encrypted())));
         Fixed {
-            state_dir: settings.server.state_dir.clone(),
+            state_dir: std::path::absolute(&settings.server.state_dir)
+                .unwrap_or_else(|_| settings.server.state_dir.clone()),
             threads: settings.server.threads,
             admin: settings.admin.listen,
             log_level: settings.log.level.clone(),
@@ -32,7 +33,7 @@ impl Fixed {
         }
     }
 
-    /// Where the journal is, as the proxy was told: it may start from the proxy's own folder.
+    /// Where the journal is, whatever folder the proxy and whoever asks were started in.
     pub(crate) fn state_dir(&self) -> &Path {
         &self.state_dir
     }

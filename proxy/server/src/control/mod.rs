@@ -14,6 +14,7 @@ mod model;
 mod numbering;
 mod parts;
 pub(crate) mod past;
+mod probe_log;
 mod reload;
 mod request;
 

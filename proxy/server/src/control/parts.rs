@@ -1,5 +1,6 @@
 //! What the control loop works with, and how a configuration is put into it.
 
+use super::probe_log::ProbeLog;
 use crate::acme::{Agent, Progress};
 use crate::admin::ProbeMetrics;
 use crate::data_path::DataPath;
@@ -47,10 +48,11 @@ impl Parts {
             .build()?;
         let (counted, loads) = (metrics.clone(), data_path.loads());
         let heard = loads.clone();
+        let log = ProbeLog::default();
         let hook = move |round: &Round| {
             counted.record(round);
             hear(round, &heard);
-            log_failures(round);
+            log.tell(round);
         };
         let (traffic, requests) = (data_path.clone(), metrics.clone());
         let mut parts = Parts {
@@ -156,18 +158,5 @@ fn hear(round: &Round, loads: &LoadReports) {
             "canary" => service.canary.add(load),
             _ => service.stable.add(load),
         }
-    }
-}
-
-fn log_failures(round: &Round) {
-    if let Runs::NotRun(why) = &round.runs {
-        tracing::debug!(target: "serinus::probe", probe = &*round.probe, "not run: {why}");
-    }
-    for (variant, run) in round.runs.each().filter(|(_, run)| run.outcome != Outcome::Ok) {
-        tracing::debug!(
-            target: "serinus::probe",
-            probe = &*round.probe, variant, run = run.run, endpoint = run.endpoint,
-            outcome = run.outcome.as_str(), "{}", run.failure().unwrap_or("failed")
-        );
     }
 }

@@ -8,7 +8,6 @@ mod admission;
 mod answer;
 mod attribution;
 mod certificates;
-mod complaints;
 mod connection;
 mod crowd;
 mod drains;

@@ -85,20 +85,26 @@ impl ProbeMetrics {
         remove(&self.left_out, stays);
     }
 
-    /// Counts a finished round.
+    /// Counts a round that ended, or found no place.
     pub(crate) fn record(&self, round: &Round) {
         let mut known = self.lock();
         if !known.probes.contains(&round.probe) {
             return; // its last one, while it was taken away
         }
-        self.lag.observe(round.lag.as_secs_f64());
-        for (reason, number) in [("overrun", round.left_out), ("crowded", round.crowded_out)] {
+        let (crowded, no_browser) = match round.runs {
+            Runs::Crowded => (1, 0),
+            Runs::NotRun(_) => (0, 1),
+            Runs::StableOnly(_) | Runs::Both(_) => (0, 0),
+        };
+        if crowded == 0 {
+            self.lag.observe(round.lag.as_secs_f64());
+        }
+        for (reason, number) in
+            [("overrun", round.left_out), ("crowded", crowded), ("no_browser", no_browser)]
+        {
             if number > 0 {
                 self.left_out.with_label_values(&[&*round.probe, reason]).inc_by(number);
             }
-        }
-        if matches!(round.runs, Runs::NotRun(_)) {
-            self.left_out.with_label_values(&[&*round.probe, "no_browser"]).inc();
         }
         for (variant, run) in round.runs.each() {
             self.runs.with_label_values(&[&*round.probe, variant, run.outcome.as_str()]).inc();

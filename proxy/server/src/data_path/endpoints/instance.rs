@@ -1,8 +1,8 @@
 //! What is known of one endpoint, over reloads: whether it is drained, the addresses that its name
 //! leads to, and of each address whether it is well.
 
-use super::super::complaints::Complaints;
 use super::super::shards::Padded;
+use crate::complaints::Complaints;
 use serinus_routing::balance::{
     Condition, Ejection, EjectionRule, EndpointKey, Health, HealthRule, newcomer_share,
 };
@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// Of an endpoint that gives no answers the log tells as often as this.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// An endpoint of the configuration.
 #[derive(Debug)]
@@ -159,7 +162,7 @@ impl Instance {
             changes: AtomicU32::new(0),
             ejections: AtomicU64::new(0),
             checks: Default::default(),
-            complaints: Complaints::new(),
+            complaints: Complaints::every(TOLD_EVERY),
             epoch: Instant::now(),
         }
     }

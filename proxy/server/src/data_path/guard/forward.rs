@@ -1,7 +1,7 @@
 //! Another service is asked whether a request may pass, as oauth2-proxy, Authelia and their like are.
 
+use crate::complaints::Complaints;
 use crate::data_path::answer;
-use crate::data_path::complaints::Complaints;
 use crate::data_path::forwarding;
 use crate::data_path::request::Request;
 use crate::data_path::screening::drop_underscores;
@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 
 /// Longest refusal that a client is shown.
 const LONGEST_PAGE: usize = 64 * 1024;
+
+/// Of one that gives no answers the log tells as often as this.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
@@ -84,7 +87,7 @@ impl Forward {
             uri: format!("http://{}{}", settings.authority, settings.path).parse().ok(),
             timeout: settings.timeout,
             copy: settings.copy.iter().filter_map(|name| name.parse().ok()).collect(),
-            complaints: Complaints::new(),
+            complaints: Complaints::every(TOLD_EVERY),
         }
     }
 
