@@ -1,6 +1,7 @@
 //! The few lines of a Prometheus page that tell what a process uses.
 
 use serinus_config::MetricNames;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What one endpoint tells of its process. What it does not tell is none.
@@ -9,7 +10,7 @@ pub(crate) struct ProcessFigures {
     /// `process_cpu_seconds_total`, summed over its series (workers).
     pub(crate) cpu_seconds: Option<f64>,
     /// Each series of a page by itself, under a number that stands for its labels: workers come and go.
-    pub(crate) cpu_series: Vec<(u64, f64)>,
+    pub(crate) cpu_series: BTreeMap<u64, f64>,
     /// `process_resident_memory_bytes`, summed over its series.
     pub(crate) memory_bytes: Option<f64>,
     /// `process_start_time_seconds`, the latest of its series.
@@ -81,7 +82,7 @@ pub(crate) fn read(page: &str, names: &MetricNames) -> ProcessFigures {
     let cpu_series = cpu.series();
     ProcessFigures {
         cpu_seconds: sum(&cpu_series),
-        cpu_series,
+        cpu_series: cpu_series.into_iter().collect(),
         memory_bytes: memory.sum(),
         started: start.latest(),
         network_bytes,

@@ -3,7 +3,7 @@
 //! Reads a few small files of the kernel; what is not there is none.
 
 use crate::exposition::ProcessFigures;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(crate) fn cgroup(folder: &Path) -> Option<ProcessFigures> {
     let processes = text(&folder.join("cgroup.procs")).unwrap_or_default();
     let started = processes.lines().take(MOST_PROCESSES).filter_map(|id| process_of(id)?.started);
     let figures = ProcessFigures {
-        cpu_series: Vec::new(),
+        cpu_series: BTreeMap::new(),
         cpu_seconds: cpu.map(|micros| micros / 1e6),
         memory_bytes: used.map(|used| (used - idle).max(0.0)),
         started: started.reduce(f64::min),
@@ -69,7 +69,7 @@ fn process_of(id: &str) -> Option<ProcessFigures> {
     let status = text(&folder.join("status"));
     let resident = status.as_deref().and_then(|text| self::field(text, "VmRSS:"));
     Some(ProcessFigures {
-        cpu_series: Vec::new(),
+        cpu_series: BTreeMap::new(),
         cpu_seconds: Some(ticks / TICKS_PER_SECOND),
         memory_bytes: resident.map(|kib| kib * 1024.0),
         // Since the machine's start: only compared with itself.

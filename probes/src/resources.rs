@@ -175,7 +175,9 @@ enum Silence {
     Exchange(#[from] ExchangeError),
     #[error("its page is answered with {}", .0.as_u16())]
     Status(StatusCode),
-    #[error("its page has none of the series that are looked for (names in [service.NAME.resources])")]
+    #[error(
+        "its page has none of the series that are looked for (names in [service.NAME.resources])"
+    )]
     Nothing,
 }
 

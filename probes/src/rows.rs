@@ -13,7 +13,7 @@ use std::sync::Arc;
 const LARGEST: u64 = 16 << 20;
 
 /// Names of columns whose values are never shown.
-const HIDDEN: [&str; 4] = ["password", "secret", "token", "api_key"];
+const HIDDEN: [&str; 6] = ["password", "passphrase", "pwd", "secret", "token", "api_key"];
 
 /// One row: values by column. `Debug` shows the columns alone.
 #[derive(Clone)]

@@ -189,15 +189,11 @@ fn cpu_spent(before: &ProcessFigures, after: &ProcessFigures) -> Option<f64> {
     if before.cpu_series.is_empty() || after.cpu_series.is_empty() {
         return Some(risen(total_before, total));
     }
-    let rise = |(labels, value): &(u64, f64)| match counter(before, *labels) {
-        Some(before) => risen(before, *value),
+    let rise = |(labels, value): (&u64, &f64)| match before.cpu_series.get(labels) {
+        Some(before) => risen(*before, *value),
         None => *value,
     };
     Some(after.cpu_series.iter().map(rise).sum())
-}
-
-fn counter(figures: &ProcessFigures, labels: u64) -> Option<f64> {
-    figures.cpu_series.iter().find(|(known, _)| *known == labels).map(|(_, value)| *value)
 }
 
 /// Whether a CPU counter fell; a series that is gone has not.
@@ -206,10 +202,12 @@ fn cpu_fell(before: &ProcessFigures, after: &ProcessFigures) -> Option<bool> {
     if before.cpu_series.is_empty() || after.cpu_series.is_empty() {
         return Some(total < total_before);
     }
-    let fell = |(labels, value): &(u64, f64)| {
-        counter(before, *labels).is_some_and(|before| *value < before)
-    };
-    Some(after.cpu_series.iter().any(fell))
+    let mut series = after.cpu_series.iter();
+    Some(
+        series.any(|(labels, value)| {
+            before.cpu_series.get(labels).is_some_and(|before| value < before)
+        }),
+    )
 }
 
 /// What both variants use now, as [`Usage::take`] of each. Network bytes are those of counters on both or of
@@ -261,7 +259,7 @@ mod tests {
 
     fn told(endpoint: &str, cpu: f64, memory: f64, started: f64) -> Reading {
         let figures = ProcessFigures {
-            cpu_series: Vec::new(),
+            cpu_series: Default::default(),
             cpu_seconds: Some(cpu),
             memory_bytes: Some(memory),
             started: Some(started),
@@ -360,7 +358,7 @@ mod tests {
         assert_eq!(usage.take(at(10), at(15)), traffic);
         let silent = ProcessFigures { memory_bytes: Some(7.0), ..ProcessFigures::default() };
         for second in [15, 20] {
-            read(&mut usage, at(second), &[("a".to_owned(), Some(silent))], Some(second));
+            read(&mut usage, at(second), &[("a".to_owned(), Some(silent.clone()))], Some(second));
         }
         let expected = Resources { memory_bytes: Some(7.0), ..traffic };
         assert_eq!(usage.take(at(20), at(15)), expected);

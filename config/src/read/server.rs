@@ -114,7 +114,8 @@ impl LogFile {
         let format = self.access_format?.value;
         if fields.given && format == AccessFormat::Combined {
             let help = "leave out 'access_fields', or write access_format = \"json\"";
-            return reader.fault(&fields.key, fault("the combined format has its own fields", help));
+            return reader
+                .fault(&fields.key, fault("the combined format has its own fields", help));
         }
         let log = AccessLogSettings {
             format,

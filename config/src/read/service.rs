@@ -11,8 +11,8 @@ use crate::read::transport::{Transport, UpstreamTls};
 use crate::reader::{At, Fault, Reader, Text, fault};
 use crate::settings::{
     EjectionSettings, MetricNames, PoolSettings, ResourceSettings, ServiceSettings,
-    TimeoutSettings, UpstreamProtocol, VariantPaths,
-UNVERSIONED};
+    TimeoutSettings, UNVERSIONED, UpstreamProtocol, VariantPaths,
+};
 use crate::table::table;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -28,7 +28,10 @@ impl Complaints {
         let next = self.next.load(Ordering::Relaxed);
         let after = at + self.every.as_millis() as u64;
         let is_mine = at >= next
-            && self.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            && self
+                .next
+                .compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
         if !is_mine {
             self.untold.fetch_add(1, Ordering::Relaxed);
             return None;

@@ -6,10 +6,10 @@ use crate::admin::ProbeMetrics;
 use crate::data_path::DataPath;
 use crate::idle_time;
 use serinus_config::Settings;
-use serinus_models::{Outcome, Pair};
+use serinus_models::Pair;
 use serinus_probes::orca::LoadReports;
 use serinus_probes::{
-    Answered, InputError, Inputs, Recordings, ResourceReader, Round, Runs, Scheduler, Secrets,
+    Answered, InputError, Inputs, Recordings, ResourceReader, Round, Scheduler, Secrets,
     ServiceProbes, ServiceResources, TlsError,
 };
 use serinus_routing::Variant;

@@ -2,11 +2,11 @@
 
 use anyhow::{Context, bail};
 use std::path::Path;
-use tokio_rustls::rustls::{self, RootCertStore};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{self, RootCertStore};
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{
     AttributeTypeAndValue, FromDer, GeneralName, ParsedExtension, X509Certificate, X509Name,

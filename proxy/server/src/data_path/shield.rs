@@ -37,8 +37,7 @@ impl RetryBudget {
         // Retries under way are taken and not yet finished.
         let requests = finished.saturating_sub(balance.taken).max(balance.requests);
         let seconds = now.saturating_duration_since(balance.at).as_secs_f64();
-        let earned =
-            (requests - balance.requests) as f64 * PER_REQUEST + seconds * PER_SECOND;
+        let earned = (requests - balance.requests) as f64 * PER_REQUEST + seconds * PER_SECOND;
         balance.retries = (balance.retries + earned).min(SAVED);
         (balance.requests, balance.at) = (requests, now);
         let affordable = balance.retries >= 1.0;

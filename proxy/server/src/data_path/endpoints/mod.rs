@@ -284,10 +284,14 @@ impl Pool {
 
     /// Says why an address gave no answer, unless that was said a moment ago.
     pub(crate) fn complain(&self, address: SocketAddr, why: &impl Display, now: Instant) {
-        let due = |endpoint: &Arc<Endpoint>| Some((endpoint, endpoint.complains(address, now)?));
-        let Some((endpoint, more)) = self.endpoints.iter().find_map(due) else { return };
-        let (service, endpoint) = (&*self.service, &*endpoint.name);
-        tracing::warn!(target: "serinus::upstream", service, endpoint, %address, more, "no answer: {why}");
+        for endpoint in &self.endpoints {
+            let Some(more) = endpoint.complains(address, now) else { continue };
+            let (service, endpoint) = (&*self.service, &*endpoint.name);
+            tracing::warn!(
+                target: "serinus::upstream",
+                service, endpoint, %address, more, "no answer: {why}"
+            );
+        }
     }
 
     /// Takes an endpoint out, or lets it come back; false if it has none of that name or address.
