@@ -98,8 +98,10 @@ async fn a_password_of_a_row_is_redacted_like_a_secret_and_other_values_are_not(
 
 #[tokio::test]
 async fn a_row_without_the_column_fails_the_step_and_a_broken_file_the_configuration() {
-    let folder = Folder::with("column", "users.csv", "user\nann\n");
-    let settings = folder.settings(USERS);
+    // Another row has it: only a column that no row has is a mistake of the configuration.
+    let rows = r#"[{ "user": "ann" }, { "user": "bob", "password": "p2" }]"#;
+    let folder = Folder::with("column", "users.json", rows);
+    let settings = folder.settings(&USERS.replace(".csv", ".json"));
     let context = RunContext::of(1, &inputs(&settings, None), "login", 0);
     let shop = Shop::open().await;
     let run = run_probe(&settings.probes[0], &shop.target, &context).await;
@@ -107,12 +109,17 @@ async fn a_row_without_the_column_fails_the_step_and_a_broken_file_the_configura
         run.failure().unwrap(),
         "step 1 `post /echo`: template `{{ row.user }} {{ row.password }}`: `row.password` is unknown here"
     );
-    std::fs::write(folder.0.join("users.csv"), "user\n\"ann\n").unwrap();
-    let error =
-        Inputs::read(&settings, Secrets::default(), Recordings::default()).unwrap_err().to_string();
+    let settings = folder.settings(USERS);
     let file = folder.0.join("users.csv");
-    let expected = format!("rows of probe `login`: {}:2: a quote is never closed", file.display());
-    assert_eq!(error, expected);
+    for (text, said) in [
+        ("user\n\"ann\n", ":2: a quote is never closed"),
+        ("user\nann\n", " has no column `password`, which `row.password` asks for; it has user"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let read = Inputs::read(&settings, Secrets::default(), Recordings::default());
+        let expected = format!("rows of probe `login`: {}{said}", file.display());
+        assert_eq!(read.unwrap_err().to_string(), expected);
+    }
 }
 
 #[tokio::test]
