@@ -221,7 +221,7 @@ async fn pages_of_other_origins_do_what_they_may() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_another_origin_reads_a_refusal() {
-    let keys = "cors = { origins = [\"https://a.test\"] }, limits = { rate = [{ requests = 1, per = \"1h\" }] }";
+    let keys = "cors = { origins = [\"https://a.test\"] }\nlimits = { rate = [{ requests = 1, per = \"1h\" }] }";
     let (_stable, running) = started(keys).await;
     assert_eq!(with(&running, "origin: https://a.test\r\n").await.status, 200);
     let answer = with(&running, "origin: https://a.test\r\n").await;
