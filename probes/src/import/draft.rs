@@ -1,6 +1,6 @@
 //! A probe that is being put together, and how it is written as TOML.
 
-use super::Naming;
+use super::{ImportError, Naming};
 use crate::marks::is_mark;
 use serde_json::Value;
 use std::fmt::Write;
@@ -41,6 +41,14 @@ pub(super) struct DraftStep {
 impl Draft {
     pub(super) fn new() -> Draft {
         Draft { host: None, steps: Vec::new(), remarks: Vec::new() }
+    }
+
+    /// Nothing came of it: `what` is missing, and what was remarked tells why.
+    pub(super) fn empty(&self, what: &str) -> ImportError {
+        ImportError::Empty(match self.remarks[..] {
+            [] => what.to_owned(),
+            _ => format!("{what} ({})", self.remarks.join("; ")),
+        })
     }
 
     /// Says something once.

@@ -175,10 +175,7 @@ pub(super) fn import(text: &str, naming: &Naming) -> Result<Imported, ImportErro
         learn(&mut correlations, draft.steps.len() - 1, entry);
     }
     if draft.steps.is_empty() {
-        let why = draft.remarks.join("; ");
-        return Err(ImportError::Empty(format!(
-            "there is no request in it that a probe could send ({why})"
-        )));
+        return Err(draft.empty("there is no request in it that a probe could send"));
     }
     for (step, name, capture) in correlations.captures() {
         draft.steps[step].captures.push((name, capture));

@@ -75,8 +75,7 @@ pub(super) fn import(text: &str, naming: &Naming) -> Result<Imported, ImportErro
         draft.remark("left out: fields that were filled in and never sent");
     }
     if draft.steps.is_empty() {
-        let why = draft.remarks.join("; ");
-        return Err(ImportError::Empty(format!("no page is opened in it ({why})")));
+        return Err(draft.empty("no page is opened in it"));
     }
     Ok(draft.finish(naming))
 }

@@ -60,5 +60,5 @@ fn what_is_no_recording_says_where_and_why() {
         said("{\"steps\": [\n{\"selectors\": []}]}"),
         "line 2, column 17: not the JSON of such a file: missing field `type`"
     );
-    assert_eq!(said("{\"steps\": []}"), "no page is opened in it ()");
+    assert_eq!(said("{\"steps\": []}"), "no page is opened in it");
 }

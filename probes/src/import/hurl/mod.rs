@@ -36,9 +36,7 @@ pub(super) fn import(text: &str, naming: &Naming) -> Result<Imported, ImportErro
     }
     outside_variables(&mut draft);
     if draft.steps.is_empty() {
-        return Err(ImportError::Empty(
-            "there is no request in it that a probe could send".to_owned(),
-        ));
+        return Err(draft.empty("there is no request in it that a probe could send"));
     }
     Ok(draft.finish(naming))
 }
