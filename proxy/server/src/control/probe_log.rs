@@ -1,5 +1,5 @@
 //! What the log says of probes: what a run that failed expected and got, at once and then once a minute at most,
-//! and that rounds find no place. Every run is in the log at `debug`, by its own name.
+//! and that rounds find no place. Every failed run is in the log at `debug`, by its own name.
 
 use crate::complaints::Complaints;
 use serinus_models::Outcome;

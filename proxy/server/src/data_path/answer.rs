@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::forwarding;
+use super::quality::quality;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
@@ -152,17 +153,15 @@ fn page(status: u16, json: bool) -> (&'static str, String) {
 /// JSON named, and neither HTML nor plain text liked better, or as much and named before it.
 fn prefers_json(accept: &[u8]) -> bool {
     let mut best = (0.0, false);
-    for kind in accept.split(|byte| *byte == b',') {
-        let mut parts = kind.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    for kind in std::str::from_utf8(accept).unwrap_or_default().split(',') {
+        let mut parts = kind.split(';').map(str::trim);
         let is_json = match parts.next().unwrap_or_default() {
-            b"text/html" | b"text/plain" => false,
-            b"application/json" => true,
-            kind if kind.ends_with(b"+json") => true,
+            "text/html" | "text/plain" => false,
+            "application/json" => true,
+            kind if kind.ends_with("+json") => true,
             _ => continue,
         };
-        let weight = parts.find_map(|part| part.strip_prefix(b"q="));
-        let weight = weight.map_or(Some(1.0), |text| std::str::from_utf8(text).ok()?.parse().ok());
-        let weight: f32 = weight.unwrap_or(0.0);
+        let weight = quality(parts);
         if weight > best.0 {
             best = (weight, is_json);
         }

@@ -412,7 +412,7 @@ impl ProxyHttp for Gateway {
         traces::finish(session, request, error, now);
     }
 
-    /// Failures are counted, shown in the metrics and, if wanted, in the access log; causes are told there alone.
+    /// Failures are counted, shown in the metrics and, if wanted, in the access log; causes are told here alone.
     fn suppress_error_log(&self, _: &Session, request: &Request, error: &Error) -> bool {
         complain(request, error);
         true

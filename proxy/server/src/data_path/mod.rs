@@ -27,6 +27,7 @@ mod paths;
 mod patience;
 mod pem;
 mod proxy_header;
+mod quality;
 mod readings;
 pub mod recorder;
 mod recovery;

@@ -1,5 +1,6 @@
 //! Compresses answers that are text and not compressed yet, with Pingora's encoders.
 
+use crate::data_path::quality::quality;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
@@ -109,8 +110,7 @@ fn choose(settings: &CompressionSettings, accepted: Option<&HeaderValue>) -> Opt
                 if !parts.next()?.trim().eq_ignore_ascii_case(wanted) {
                     return None;
                 }
-                let weight = parts.find_map(|part| part.trim().strip_prefix("q="));
-                Some(weight.map_or(1.0, |weight| weight.trim().parse::<f32>().unwrap_or(0.0)))
+                Some(quality(parts))
             })
         };
         of(name).or_else(|| of("*")).unwrap_or(0.0)

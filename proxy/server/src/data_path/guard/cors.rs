@@ -80,11 +80,7 @@ impl Cors {
         }
         let allowed = self.methods.iter().any(|method| method.as_bytes() == asked.as_bytes());
         let mut answer = ResponseHeader::build(204, Some(8))?;
-        for (name, value) in self.told(granted) {
-            if name != ACCESS_CONTROL_EXPOSE_HEADERS {
-                answer.append_header(name, value)?;
-            }
-        }
+        self.tell(granted, |name, value| answer.append_header(name, value).map(drop))?;
         crate::data_path::answer::add_hsts(session, &mut answer)?;
         if granted.is_some() && allowed {
             if let Some(methods) = &self.allow_methods {
@@ -108,28 +104,43 @@ impl Cors {
         for field in &FIELDS {
             response.remove_header(field);
         }
-        for (name, value) in self.told(granted) {
-            response.append_header(name, value)?;
+        self.tell(granted, |name, value| response.append_header(name, value).map(drop))?;
+        if let (Some(_), Some(expose)) = (granted, &self.expose) {
+            response.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone())?;
         }
         Ok(())
     }
 
-    /// What an answer that is no preflight's says, one of the proxy's own included: a page that may not
-    /// read a 401 or a 429 knows of a network error alone.
+    /// What the proxy's own answers say that are no preflight's: a page that may not read a 401 or a 429
+    /// knows of a network error alone.
     pub(super) fn told(&self, granted: Option<&Granted>) -> Vec<(HeaderName, HeaderValue)> {
         let mut fields = Vec::new();
-        if !self.origins.is_empty() {
-            // A cache must not give one origin's answer to another.
-            fields.push((VARY, HeaderValue::from_static("origin")));
-        }
-        let Some(Granted(origin)) = granted else { return fields };
-        fields.push((ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
-        if self.credentials {
-            fields.push((ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")));
-        }
-        if let Some(expose) = &self.expose {
+        // Putting it into a list cannot fail.
+        let _ = self.tell(granted, |name, value| {
+            fields.push((name, value));
+            Ok(())
+        });
+        if let (Some(_), Some(expose)) = (granted, &self.expose) {
             fields.push((ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone()));
         }
         fields
+    }
+
+    /// What every answer says.
+    fn tell(
+        &self,
+        granted: Option<&Granted>,
+        mut put: impl FnMut(HeaderName, HeaderValue) -> Result<()>,
+    ) -> Result<()> {
+        if !self.origins.is_empty() {
+            // A cache must not give one origin's answer to another.
+            put(VARY, HeaderValue::from_static("origin"))?;
+        }
+        let Some(Granted(origin)) = granted else { return Ok(()) };
+        put(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())?;
+        if self.credentials {
+            put(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))?;
+        }
+        Ok(())
     }
 }

@@ -96,7 +96,7 @@ impl Forward {
         client: &AuthClient,
         session: &mut Session,
         request: &Request,
-        told: Vec<(HeaderName, HeaderValue)>,
+        told: impl FnOnce() -> Vec<(HeaderName, HeaderValue)>,
     ) -> Result<Answer> {
         let Some(question) = self.question(session.req_header(), request) else {
             return Ok(Answer::None);
@@ -128,7 +128,7 @@ impl Forward {
             self.complain(&anyhow!("answered {}", parts.status.as_u16()));
             return Ok(Answer::None);
         }
-        pass_on(session, parts.status, &parts.headers, told, page).await?;
+        pass_on(session, parts.status, &parts.headers, told(), page).await?;
         Ok(Answer::Given)
     }
 

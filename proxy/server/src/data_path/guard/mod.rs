@@ -127,7 +127,7 @@ impl Guard {
         }
         if let Some(forward) = &self.forward {
             let worker = Arc::clone(request.counted.worker());
-            let told = self.told(request);
+            let told = || self.told(request);
             return match forward.ask(&worker.auth_client, session, request, told).await? {
                 forward::Answer::Pass => Ok(Verdict::Pass),
                 forward::Answer::Given => {
