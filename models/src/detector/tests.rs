@@ -174,6 +174,40 @@ fn what_came_at_another_weight_is_another_stratum() {
 }
 
 #[test]
+fn seconds_before_users_came_are_no_witness_of_slowness() {
+    let answers = |requests: u64, micros: u64| {
+        let mut sample = Sample::default();
+        (0..requests).for_each(|at| sample.record(Outcome::Ok, micros + at, 10));
+        sample
+    };
+    let tick = |canary| ServiceTick {
+        span_ms: 1000,
+        live: vec![LiveSample {
+            route: Arc::from("shop"),
+            samples: Pair { stable: answers(100, 5_000), canary },
+        }],
+        ..ServiceTick::default()
+    };
+    let (mut detector, mut baseline) =
+        (Detector::new(Timestamp(0), MARGIN), BaselineProfile::default());
+    let mut now = Timestamp(0);
+    let mut pass = |weight, tick: &ServiceTick| {
+        now = now + Duration::from_secs(1);
+        let exposure = Exposure { weight, withdrawn: false };
+        detector.observe(now, tick, &baseline, &settings(), exposure);
+        baseline.learn(tick, false);
+        detector.e_value()
+    };
+    // Nobody is on the canary: strata of ten seconds of stable's alone, the last one not over. Then users are.
+    (0..128).for_each(|_| assert!(pass(0.0, &tick(Sample::default())) <= 1.0));
+    let slow = tick(answers(50, 50_000));
+    let found = [pass(0.3, &slow), pass(0.3, &slow)];
+    assert!(found.iter().all(|e| *e < 3.0), "{found:?}");
+    let later: Vec<f64> = (0..8).map(|_| pass(0.3, &slow)).collect();
+    assert!(later.last().is_some_and(|e| *e > 1000.0), "{later:?}");
+}
+
+#[test]
 fn one_user_who_fails_again_and_again_is_one_witness() {
     let failing = |repeated| {
         watch((0..30).map(|_| {
