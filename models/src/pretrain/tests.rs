@@ -64,6 +64,9 @@ fn a_cold_start_of_eight_seconds_is_never_forecast_to_last() {
         let effect = Effect { failures, ..Effect::slow(1.0, times) };
         let cold = Fault::passing(0.0, 8.0, effect).with(Course::Shrinking { over: 8.0 });
         let passed = passed(cold);
-        assert!(passed.len() >= alarms && passed.iter().all(Option::is_none), "{times}: {passed:?}");
+        assert!(
+            passed.len() >= alarms && passed.iter().all(Option::is_none),
+            "{times}: {passed:?}"
+        );
     }
 }
