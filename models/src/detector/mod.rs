@@ -112,19 +112,18 @@ impl Detector {
         settings: &EvaluationSettings,
         exposure: Exposure,
     ) -> TickCounts {
-        let before = std::mem::replace(&mut self.latest, now);
         let mut counts = TickCounts::default();
         let rules = Rules { now, margin: self.margin, horizon: settings.horizon };
-        self.observe_live(rules, before, tick, baseline, exposure, &mut counts);
+        self.observe_live(rules, tick, baseline, exposure, &mut counts);
         self.observe_probes(rules, tick, baseline, &mut counts);
         self.all_routes.close_tick(rules);
+        self.latest = now;
         counts
     }
 
     fn observe_live(
         &mut self,
         rules: Rules,
-        before: Timestamp,
         tick: &ServiceTick,
         baseline: &BaselineProfile,
         exposure: Exposure,
@@ -144,7 +143,7 @@ impl Detector {
             // Another share of the users: within one stratum that would look like a difference. The strata ended
             // with the tick before: what comes now has not gone on for longer than this one.
             self.end_strata(rules, baseline, |_| true);
-            let until_then = Rules { now: before, ..rules };
+            let until_then = Rules { now: self.latest, ..rules };
             for stream in self.routes.iter_mut().chain([&mut self.all_routes]) {
                 stream.close_tick(until_then);
                 stream.next_tick();
